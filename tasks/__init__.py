@@ -1,0 +1,1 @@
+"""The work of Crossover: plain functions and one module a stage; nothing here needs a server."""

@@ -1,0 +1,168 @@
+"""The settings of a use case: `params.yaml`, checked once, here. The same models are the form in the Prefect UI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.stage import UserError
+
+Task = Literal["text-classification", "text-generation", "image-classification"]
+Branch = Literal["baseline", "prompt", "probe", "lora", "full", "continued", "scratch"]
+BRANCHES_OF_TASK: dict[str, tuple[Branch, ...]] = {
+    "text-classification": ("baseline", "probe", "lora", "full", "scratch"),
+}
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UseCase(Settings):
+    name: str = Field("movie-reviews", pattern=r"^[a-z0-9][a-z0-9-]{1,62}$", description="Name of the model in the registry")
+    task: Task = Field("text-classification", description="What the model does")
+
+
+class Data(Settings):
+    path: str = Field("data/movie-reviews.jsonl", description="One file: JSONL, CSV or Parquet, one row an example")
+    text: str | None = Field("text", description="Column with the text to classify")
+    image: str | None = Field(None, description="Column with the image's path (image classification)")
+    messages: str | None = Field(None, description="Column with chat messages (text generation)")
+    label: str | None = Field("label", description="Column with the right answer")
+    id: str | None = Field(None, description="Column with a row's identifier; empty: the row's content names it")
+    group: str | None = Field(None, description="Column whose equal values must stay on one side of the split (user, patient)")
+    max_rows: int | None = Field(3000, ge=20, description="Use at most so many rows, drawn by hash; empty: all of them")
+
+
+class Objective(Settings):
+    metric: Literal["accuracy", "macro_f1"] = Field("accuracy", description="What a better model has more of")
+    target: float | None = Field(0.8, ge=0, le=1, description="Good enough: the least value of the metric that serves you")
+    value_per_point_usd: float | None = Field(
+        None, ge=0, description="Worth of one percentage point a year, USD; empty: unknown"
+    )
+    month_of_delay_usd: float | None = Field(None, ge=0, description="Cost of one month without the model, USD; empty: unknown")
+    requests_per_month: float | None = Field(None, ge=0, description="Predictions that will be asked for; empty: unknown")
+
+
+class Constraints(Settings):
+    budget_usd: float | None = Field(5.0, ge=0, description="Most that training may cost, USD; empty: no limit")
+    deadline_hours: float | None = Field(12.0, gt=0, description="Most hours that training may take; empty: no limit")
+    licences: list[str] = Field(["apache-2.0", "mit", "bsd-3-clause"], description="Licences of base models that you may use")
+    third_party_weights: bool = Field(True, description="May the model start from weights that somebody else trained?")
+    data_may_leave: bool = Field(False, description="May the data leave this machine, for a cloud or an API?")
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="Longest answer to one request, ms, measured here; empty: no limit"
+    )
+    max_model_gb: float | None = Field(None, gt=0, description="Largest model to serve, GB on disk; empty: no limit")
+
+
+class Team(Settings):
+    engineers: int = Field(1, ge=0, description="People who would build and keep the model")
+    usd_per_hour: float = Field(80.0, ge=0, description="What one of their hours costs, USD")
+    has_trained_from_scratch: bool = Field(False, description="Has anybody of them trained a model from scratch before?")
+
+
+class Hardware(Settings):
+    gpu: str | None = Field(
+        None, description="GPU type that would train the model (A100, H100, ...); empty: this machine's CPU"
+    )
+    count: int = Field(1, ge=1, le=4096, description="How many of them")
+    usd_per_gpu_hour: tuple[float, float] = Field((0.05, 0.15), description="Lowest and highest price of an hour of one, USD")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.usd_per_gpu_hour
+        if not 0 <= low <= high:
+            raise ValueError(f"usd_per_gpu_hour = [{low}, {high}]: give the lower price first, neither below 0")
+        return self
+
+
+class Pilots(Settings):
+    branches: list[Branch] = Field(
+        ["baseline", "probe", "lora", "full", "scratch"], min_length=1, description="Ways to compare"
+    )
+    rungs: list[int] = Field([120, 240, 480, 960], min_length=1, description="Training rows of the pilots, small to large")
+    seeds: int = Field(2, ge=1, le=20, description="How often each pilot is repeated with other rows and another seed")
+    budget_usd: float | None = Field(None, ge=0, description="Most that the larger pilots may cost, USD; empty: no limit")
+
+    @model_validator(mode="after")
+    def _sorted(self) -> Self:
+        if self.rungs != sorted(set(self.rungs)) or self.rungs[0] < 10:
+            raise ValueError(f"rungs = {self.rungs}: give growing numbers of rows, the first at least 10")
+        if len(set(self.branches)) != len(self.branches):
+            raise ValueError(f"branches = {self.branches}: name each branch once")
+        return self
+
+
+class Gates(Settings):
+    min_gain: float = Field(
+        0.0, ge=0, le=1, description="A new model must beat the champion by more than this share of the metric"
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="How sure that must be (paired bootstrap)")
+    needs_approval: bool = Field(True, description="Must a person approve a promotion?")
+
+
+class Params(Settings):
+    """All settings of one use case."""
+
+    use_case: UseCase = UseCase()
+    data: Data = Data()
+    objective: Objective = Objective()
+    constraints: Constraints = Constraints()
+    team: Team = Team()
+    hardware: Hardware = Hardware()
+    candidates: list[str] = Field(["MiniLM-L6", "MiniLM-L3"], description="Base models of the shelf that compete")
+    pilots: Pilots = Pilots()
+    gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        able = BRANCHES_OF_TASK.get(self.use_case.task)
+        if able is None:
+            raise ValueError(f"use_case.task = {self.use_case.task}: can so far be one of {', '.join(BRANCHES_OF_TASK)}")
+        if strange := [branch for branch in self.pilots.branches if branch not in able]:
+            raise ValueError(f"pilots.branches = {strange}: {self.use_case.task} knows {', '.join(able)}")
+        if self.data.text is None or self.data.label is None:
+            raise ValueError("data.text and data.label name the columns to learn from: give both")
+        return self
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """The settings in `path`. Raises UserError with one line a mistake: the key, its value and what it may be."""
+    return check(_read(path), str(path))
+
+
+def check(values: Any, where: str) -> Params:
+    """`values` as Params; `where` names their source in the message of the UserError."""
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [_line(where, dict(mistake)) for mistake in error.errors()]
+        raise UserError("\n".join(lines)) from None
+
+
+def _line(where: str, mistake: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        return f"{where}: {key}: no such setting; remove it or mend its name"
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    shown = mistake["input"]
+    return (
+        f"{where}: {key} = {shown}: {message}"
+        if not isinstance(shown, dict | Settings)
+        else f"{where}: {key or 'settings'}: {message}"
+    )
+
+
+def _read(path: Path) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run from the top folder of the project") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None

@@ -1,0 +1,374 @@
+"""The records that stages leave in `results/`: typed, JSON, each with a `schema_version`.
+
+A record carries no clock, run id or host name, so that equal inputs give equal bytes. What was measured on a machine
+(seconds, memory) stands apart from quality, which is deterministic. An unknown is null with a reason beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.stage import UserError
+
+SCHEMA_VERSION = 1
+Status = Literal["chosen", "keep_baseline", "use_as_is", "label_more", "do_nothing", "no_branch_fits"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Span(Record):
+    """An estimate with the ends of its 90 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+# ---- audit, context, candidates -----------------------------------------------------------------------------------
+
+
+class Split(Record):
+    rows: int
+    groups: int
+    sha256: str
+    """Of the sorted row ids: changes when any row does."""
+
+
+class Audit(Record):
+    schema_version: int = SCHEMA_VERSION
+    path: str
+    format: str
+    bytes: int
+    rows_delivered: int
+    rows_rejected: dict[str, int]
+    """Reason to count; the rows themselves are in results/rejected.jsonl."""
+    exact_duplicates: int
+    near_duplicates: int
+    rows_not_drawn: int
+    """Rows left out because of data.max_rows."""
+    rows_kept: int
+    labels: dict[str, int]
+    """Label to count, over the kept rows, labels sorted."""
+    conflicting_labels: int
+    """Groups of duplicates whose rows disagree about the label."""
+    characters: dict[str, float]
+    """Length of a text: min, median, mean, p95, max."""
+    words: dict[str, float]
+    groups: int
+    leaks_prevented: int
+    """Rows that a random split by row would have put on the other side than their duplicate."""
+    train: Split
+    test: Split
+    n_effective: Span
+    """Training rows after overlap: what the duplicates and groups leave of them."""
+    columns: dict[str, str]
+    """Column to what it holds: text, label, id, group, not used."""
+    warnings: list[str]
+
+
+class Context(Record):
+    """What the data does not say: the machine found, the team and objectives declared. Nothing is measured on it."""
+
+    schema_version: int = SCHEMA_VERSION
+    infrastructure: dict[str, Any]
+    team: dict[str, Any]
+    objective: dict[str, Any]
+    constraints: dict[str, Any]
+    hardware: dict[str, Any]
+    remarks: list[str]
+
+
+class Candidate(Record):
+    name: str
+    sha256: str
+    licence: str
+    source: str
+    parameters: int
+    bytes: int
+    max_tokens: int
+    fertility: float | None
+    """Tokens a word of the user's training text."""
+    fertility_reason: str | None = None
+
+
+class Candidates(Record):
+    schema_version: int = SCHEMA_VERSION
+    candidates: list[Candidate]
+
+
+# ---- cells, screens, pilots ------------------------------------------------------------------------------------------
+
+
+class Quality(Record):
+    """Deterministic: the same rows, recipe and seed give the same numbers."""
+
+    accuracy: float
+    macro_f1: float
+    log_loss: float
+
+
+class Measured(Record):
+    """What it took where it ran."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    predict_cpu_seconds: float
+    """CPU-seconds to score the held-out rows."""
+    peak_gb: float
+    """Largest resident memory of the process, 1e9 bytes; of all cells of one process up to then."""
+    model_gb: float
+    """Size of the saved model, 1e9 bytes."""
+    tokens: int
+    """Tokens trained on, all epochs; 0 where a branch has none."""
+    machine: str
+
+
+class Cell(Record):
+    """One pilot measurement."""
+
+    key: str
+    branch: str
+    base_model: str | None
+    base_sha256: str | None
+    recipe: dict[str, Any]
+    seed: int
+    n: int
+    """Rows trained on."""
+    n_heldout: int
+    train_sha256: str
+    heldout_sha256: str
+    quality: Quality
+    measured: Measured
+
+
+class Pilot(Record):
+    """The cells of one branch, of its screen or of its pilot."""
+
+    schema_version: int = SCHEMA_VERSION
+    branch: str
+    regime: Literal["ladder", "cross-validation"]
+    cells: list[Cell]
+    not_continued: dict[str, str]
+    """Base model (or "-") to the reason why it has no cells here."""
+
+
+class Entry(Record):
+    branch: str
+    base_model: str | None
+    continued: bool
+    reason: str
+
+
+class Shortlist(Record):
+    schema_version: int = SCHEMA_VERSION
+    entries: list[Entry]
+    continued: dict[str, list[str]]
+    """Branch to the base models ("-" for none) that go on; a DVC param of each pilot stage."""
+
+
+# ---- decision and plan -----------------------------------------------------------------------------------------------
+
+
+class Verdict(Record):
+    branch: str | None
+    base_model: str | None
+    status: Status
+    reason: str
+
+
+class Metric(Record):
+    name: str
+    target: float | None
+    higher_is_better: bool = True
+
+
+class Exclusion(Record):
+    constraint: str
+    value: Any
+    limit: Any
+    lifted_by: str
+
+
+class Predicted(Record):
+    value: float | None
+    low90: float | None
+    high90: float | None
+    ratio: float
+    """Rows predicted for over the largest rung measured."""
+    grade: str
+    reason: str | None = None
+
+
+class Peak(Record):
+    value: float
+    high: float
+
+
+class Option(Record):
+    """One branch with one base model, as the decision sees it."""
+
+    branch: str
+    base_model: str | None
+    status: Literal["chosen", "possible", "excluded", "not_continued"]
+    excluded_by: list[Exclusion]
+    predicted: Predicted
+    cost_usd: Span | None
+    hours: Span | None
+    peak_gb: Peak | None
+    latency_ms: float | None
+    p_target: float | None
+    p_budget: float | None
+    p_deadline: float | None
+    expected_regret: float | None
+    note: str | None = None
+
+
+class RuleOfThumb(Record):
+    branch: str
+    agrees: bool
+    factors: list[dict[str, Any]]
+    """Each factor of the trade articles: what they say, what was measured or declared here."""
+    source: str
+
+
+class Flip(Record):
+    constraint: str
+    now: float | bool | None
+    at: float | bool | None
+    to_branch: str | None
+    """None: no value within the range tried changes the verdict, or none is known; see note."""
+    note: str
+
+
+class Crossover(Record):
+    n: float | None
+    low90: float | None
+    high90: float | None
+    status: str
+
+
+class Decision(Record):
+    schema_version: int = SCHEMA_VERSION
+    verdict: Verdict
+    metric: Metric
+    n_rows: int
+    n_effective: Span
+    branches: list[Option]
+    rule_of_thumb: RuleOfThumb
+    flips: list[Flip]
+    by_branch: dict[str, dict[str, float | None]]
+    crossover: Crossover
+    expires_on: str
+    inputs: dict[str, str | None]
+    cost_includes: list[str]
+    uncertain: list[str]
+
+
+class Base(Record):
+    name: str
+    sha256: str
+
+
+class Plan(Record):
+    """What to do: no estimates, no caps. `branch` is null when no branch fits."""
+
+    schema_version: int = SCHEMA_VERSION
+    branch: str | None
+    base_model: Base | None
+    recipe: dict[str, Any]
+
+
+# ---- training and evaluation -------------------------------------------------------------------------------------------
+
+
+class Training(Record):
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["finished", "nothing_to_do"]
+    plan_sha256: str
+    branch: str | None
+    base_model: Base | None
+    recipe: dict[str, Any]
+    train_sha256: str
+    rows: int
+    labels: list[str]
+    steps_done: int
+    steps_planned: int
+    files: dict[str, str]
+    """File in `model/` to its sha256."""
+    measured: Measured | None
+
+
+class Difference(Record):
+    """Metric of the model minus that of `against`, on the same test rows; paired bootstrap."""
+
+    against: str
+    value: float
+    low95: float
+    high95: float
+    p: float
+    """Two-sided bootstrap p-value of no difference."""
+
+
+class Slice(Record):
+    name: str
+    rows: int
+    value: float
+    low95: float
+    high95: float
+
+
+class Evaluation(Record):
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["finished", "nothing_to_do"]
+    model: dict[str, Any]
+    baselines: dict[str, dict[str, float]]
+    metrics: dict[str, float]
+    diff: list[Difference]
+    slices: list[Slice]
+    steps_done: int
+    steps_planned: int
+    test_sha256: str
+    rows: int
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read(kind: type[R], path: Path) -> R:
+    """The record in `path`. Raises UserError if it is missing or is not of this kind."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run `dvc repro`") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: {where}: {first['msg']}; written by another version? run `dvc repro`") from None
+
+
+def write(record: Record, path: Path) -> None:
+    """Write atomically, with sorted keys, so that equal records are equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(
+        json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    part.replace(path)
+
+
+def sha256_of(value: Any) -> str:
+    """Of the canonical JSON of `value`: the same for equal values on every machine."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,37 @@
+"""Where things lie that git does not version: one folder that all worktrees of a repository share."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from tasks.stage import UserError
+
+
+@cache
+def shared() -> Path:
+    """`<git common dir>/crossover`: cells, checkpoints, shelf, Prefect's database, logs. Made if it is not there."""
+    folder = _git_path("--git-common-dir") / "crossover"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@cache
+def root() -> Path:
+    """The top folder of this checkout or worktree."""
+    return _git_path("--show-toplevel")
+
+
+@cache
+def main_checkout() -> Path:
+    """The checkout that people work in, also when called from a worktree of it: where mlflow.db lies."""
+    return _git_path("--git-common-dir").parent
+
+
+def _git_path(option: str) -> Path:
+    command = ["git", "rev-parse", "--path-format=absolute", option]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{Path.cwd()} is not a git repository: run `make install`, which sets one up")
+    return Path(done.stdout.strip())
