@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -72,7 +71,7 @@ def _outcome(main: Callable[..., None], arguments: list[str]) -> tuple[int, str]
     return 0, ""
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
+def _interrupt(*_: object) -> None:
     raise Interrupted("interrupted by SIGTERM; the same command continues")
 
 
