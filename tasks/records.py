@@ -120,8 +120,8 @@ class Measured(Record):
 
     cpu_seconds: float
     wall_seconds: float
-    predict_cpu_seconds: float
-    """CPU-seconds to score the held-out rows."""
+    predict_cpu_seconds: float | None
+    """CPU-seconds to score the held-out rows; null for a final training, which scores none."""
     peak_gb: float
     """Largest resident memory of the process, 1e9 bytes; of all cells of one process up to then."""
     model_gb: float

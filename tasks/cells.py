@@ -1,0 +1,132 @@
+"""One pilot measurement, a cell, measured once: kept under a key of all that it depends on, outside DVC's outputs.
+
+A killed pilot goes on at the next cell; more seeds or rungs reuse the old ones; one more row measures again only the
+subsets that hold it. The key holds no hash of the code: a change of a trainer that changes what a cell measures must
+raise `engine` in the recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from tasks import documents, ledger, workspace
+from tasks.ladder import Step
+from tasks.metrics import quality
+from tasks.recipes import recipe
+from tasks.records import Candidate, Cell, Measured, Pilot, sha256_of
+
+NEEDS_BASE = ("probe", "lora", "full")
+
+
+def bases_of(branch: str, candidates: list[Candidate]) -> list[Candidate | None]:
+    """The base models that a branch is measured with; [None] for branches that start from nothing."""
+    return list(candidates) if branch in NEEDS_BASE else [None]
+
+
+def key_of(branch: str, task: str, base: Candidate | None, step: Step) -> str:
+    parts = {
+        "branch": branch,
+        "base": base.sha256 if base else None,
+        "recipe": recipe(branch, task, step.n),
+        "seed": step.seed,
+        "train": documents.sha256(step.train),
+        "heldout": documents.sha256(step.heldout),
+    }
+    return sha256_of(parts)
+
+
+def stored(key: str) -> Cell | None:
+    path = _path(key)
+    return Cell.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def refill(record: str) -> None:
+    """Put the cells of a record that git holds (`results/screen/lora.json`, say) into the store: a new clone has none."""
+    text = ledger.show(record, "HEAD")
+    for cell in Pilot.model_validate_json(text).cells if text else []:
+        if not _path(cell.key).exists():
+            _keep(cell)
+
+
+def measure(
+    branch: str, task: str, base: Candidate | None, step: Step, labels: list[str], told: Callable[[float], None]
+) -> Cell:
+    """Train on the step's rows, score its held-out rows; `told` hears the share that is done. Kept before it returns."""
+    from tasks import serving, shelf, trainers
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "model"
+        plan = recipe(branch, task, step.n)
+        job = trainers.Job(
+            branch=branch,
+            recipe=plan,
+            base=shelf.folder(base.name) if base else None,
+            labels=labels,
+            documents=step.train,
+            seed=step.seed,
+            folder=folder,
+            checkpoints=None,
+            on_progress=lambda done, total: told(done / max(total, 1)),
+            metrics=None,
+        )
+        trained = trainers.train(job)
+        start = time.process_time()
+        probabilities = serving.load(folder).probabilities([d.text for d in step.heldout])
+        predict_cpu_seconds = time.process_time() - start
+        model_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    cell = Cell(
+        key=key_of(branch, task, base, step),
+        branch=branch,
+        base_model=base.name if base else None,
+        base_sha256=base.sha256 if base else None,
+        recipe=plan,
+        seed=step.seed,
+        n=step.n,
+        n_heldout=len(step.heldout),
+        train_sha256=documents.sha256(step.train),
+        heldout_sha256=documents.sha256(step.heldout),
+        quality=quality(np.array(documents.label_numbers(step.heldout, labels)), probabilities.astype(np.float64)),
+        measured=Measured(
+            cpu_seconds=round(trained.cpu_seconds, 3),
+            wall_seconds=round(trained.wall_seconds, 3),
+            predict_cpu_seconds=round(predict_cpu_seconds, 3),
+            peak_gb=round(trained.peak_gb, 3),
+            model_gb=round(model_bytes / 1e9, 4),
+            tokens=trained.tokens,
+            machine=machine(),
+        ),
+    )
+    _keep(cell)
+    return cell
+
+
+@cache
+def machine() -> str:
+    """What computes here, without a name that could tell whose it is."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else model
+    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+
+
+def _path(key: str) -> Path:
+    return workspace.shared() / "cells" / key[:2] / f"{key}.json"
+
+
+def _keep(cell: Cell) -> None:
+    path = _path(cell.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(cell.model_dump(mode="json")))
+    part.replace(path)

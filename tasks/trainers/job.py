@@ -1,0 +1,46 @@
+"""The training job as its own process: `python -m tasks.trainers.job FOLDER`.
+
+FOLDER holds `job.json` (the plan and the path of the rows). Written beside it: `checkpoints/`, `metrics.jsonl`, `model/`
+and, when all is done, `trained.json`. Started again, it continues from the newest checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+from tasks import documents, shelf, stage, trainers
+from tasks.progress import Progress
+from tasks.records import Plan
+
+
+def main(folder: Path) -> None:
+    wanted = json.loads((folder / "job.json").read_text())
+    plan, rows = Plan.model_validate(wanted["plan"]), documents.read(Path(wanted["rows"]))
+    progress = Progress(f"training of {plan.branch}", 1)
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    job = trainers.Job(
+        branch=str(plan.branch),
+        recipe=plan.recipe,
+        base=shelf.folder(plan.base_model.name, plan.base_model.sha256) if plan.base_model else None,
+        labels=documents.labels_of(rows),
+        documents=rows,
+        seed=0,
+        folder=folder / "model",
+        checkpoints=folder / "checkpoints",
+        on_progress=lambda done, total: _tell(progress, done, total),
+        metrics=folder / "metrics.jsonl",
+    )
+    trained = trainers.train(job)
+    (folder / "trained.json").write_text(json.dumps(dataclasses.asdict(trained)))
+
+
+def _tell(progress: Progress, done: int, total: int) -> None:
+    progress.total = total
+    progress.at(done)
+
+
+if __name__ == "__main__":
+    stage.run(main)
