@@ -212,6 +212,15 @@ class Peak(Record):
     high: float
 
 
+class Ahead(Record):
+    """The predicted curve from the largest rung on: for each `rows[i]` a value and the ends of its 90 % interval."""
+
+    rows: list[int]
+    value: list[float]
+    low90: list[float]
+    high90: list[float]
+
+
 class Option(Record):
     """One branch with one base model, as the decision sees it."""
 
@@ -224,18 +233,36 @@ class Option(Record):
     hours: Span | None
     peak_gb: Peak | None
     latency_ms: float | None
+    """Of one row, scored in batches where the pilots ran."""
+    model_gb: float | None
+    largest_rung: int
+    cells: int
     p_target: float | None
     p_budget: float | None
     p_deadline: float | None
     expected_regret: float | None
+    """Average loss against the best of the options that no constraint excludes, in `Decision.regret_unit`; null if excluded."""
+    ahead: Ahead | None
     note: str | None = None
+
+
+class Factor(Record):
+    """One factor of the trade articles: what they say of each way, and what was measured or declared here."""
+
+    factor: str
+    fine_tune: str
+    from_scratch: str
+    here: str
+    points_to: Literal["fine-tune", "from scratch", "neither"]
 
 
 class RuleOfThumb(Record):
     branch: str
+    """`full` stands for any fine-tuning: the rule does not say which."""
+    says: Literal["fine-tune", "from scratch"]
     agrees: bool
-    factors: list[dict[str, Any]]
-    """Each factor of the trade articles: what they say, what was measured or declared here."""
+    reason: str
+    factors: list[Factor]
     source: str
 
 
@@ -243,8 +270,11 @@ class Flip(Record):
     constraint: str
     now: float | bool | None
     at: float | bool | None
+    """The first value, of three digits, with another verdict; its neighbour on the side of `now` keeps the verdict."""
     to_branch: str | None
-    """None: no value within the range tried changes the verdict, or none is known; see note."""
+    to_status: Status | None = None
+    """None: no value within the range tried changes the verdict; see note."""
+    side: Literal["below", "above", "switch"]
     note: str
 
 
@@ -253,6 +283,19 @@ class Crossover(Record):
     low90: float | None
     high90: float | None
     status: str
+
+
+class DecisionMap(Record):
+    """The verdict for other amounts of data and other budgets, all else as declared."""
+
+    rows: list[int]
+    budget_usd: list[float]
+    verdicts: list[str]
+    """One string a budget, one letter a column of `rows`."""
+    key: dict[str, str]
+    """Letter to branch, or to status where the verdict has no branch."""
+    decision_grade_rows: int
+    """Beyond, more than 32 times the largest rung measured."""
 
 
 class Decision(Record):
@@ -270,6 +313,11 @@ class Decision(Record):
     inputs: dict[str, str | None]
     cost_includes: list[str]
     uncertain: list[str]
+    """Largest first."""
+    rules: list[str]
+    """How the verdict was reached: the thresholds that are settled in advance."""
+    regret_unit: Literal["points", "USD"]
+    map: DecisionMap
 
 
 class Base(Record):
