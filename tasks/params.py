@@ -70,6 +70,11 @@ class Hardware(Settings):
     )
     count: int = Field(1, ge=1, le=4096, description="How many of them")
     usd_per_gpu_hour: tuple[float, float] = Field((0.05, 0.15), description="Lowest and highest price of an hour of one, USD")
+    prices_as_of: str = Field(
+        "2026-11",
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])$",
+        description="Year and month in which you looked these prices up; 2026-11, say. The decision expires by it",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -72,6 +72,8 @@ class Audit(Record):
     columns: dict[str, str]
     """Column to what it holds: text, label, id, group, not used."""
     warnings: list[str]
+    data_md5: str | None = None
+    """Of the data file, as DVC knows it; null where the data is no single file."""
 
 
 class Context(Record):
