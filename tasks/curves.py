@@ -1,0 +1,503 @@
+"""Learning curves: what a branch will reach with more rows, with a 90 % interval, from its pilot alone.
+
+Only the end of a curve counts. A score follows the 20 % trimmed mean of six laws, each fitted to the last four, five and
+six rungs. A loss goes on along a line in log-log paper; if that line, and more than the laws, misses the pilot's own last
+rung, the laws take over. The interval is split-conformal (Lei et al. 2018, arXiv 1604.04173): quantiles of the errors on
+published curves (`tables/curve_intervals.json`), times how much the laws disagree and the curve wavers.
+
+It knows no branch by its name: a library of past curves pays only where branches recur by name, which no public set of
+curves of these branches allows to measure. And a higher estimate is no reason to choose a branch: see `choose`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Grade = Literal["measured", "decision", "not decision grade", "refused"]
+
+TABLE = Path(__file__).with_name("tables") / "curve_intervals.json"
+DECISION_RATIO = 32.0
+LARGEST_RATIO = 128.0
+WINDOWS = (4, 5, 6)  # rungs that the laws are fitted to, counted from the last
+TRIM = 0.2  # share of the fits left out at either end
+LINE_SPAN = 4.0  # the line of a loss sees the rungs from a quarter of the last on
+LINE_MISS = 0.05  # a line that missed by less (in logarithms) is kept whatever the laws did
+FLOOR = 0.005  # smaller errors weigh no more than half a point
+TINY = 1e-6
+Z90 = 1.6448536269514722  # a normal variable lies within ± this with probability 0.9
+
+STEADY = np.array([0.12, 0.16, *np.arange(4, 13) / 20, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.7, 2])[:, None, None]
+EXPONENTS = np.append([0.02, 0.05, 0.08], STEADY)[:, None, None]
+STEEP = np.append(STEADY, [2.5, 3])[:, None, None]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The measurements of one branch: `value[i]` was reached with `n[i]` rows and `seed[i]`. Any order, repeats allowed."""
+
+    n: Sequence[float]
+    value: Sequence[float]
+    seed: Sequence[int] = ()
+    """Empty: unknown, and then nothing is paired."""
+    higher_is_better: bool = True
+    heldout_rows: int | None = None
+    """Rows that every value was measured on, the same for all. None: their sampling error is left out of the interval."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The value that one full run will reach, in the curve's own units; None where refused."""
+
+    value: float | None
+    low90: float | None
+    high90: float | None
+    ratio: float
+    """Rows predicted for over the largest rung measured."""
+    grade: Grade
+    method: str
+    reason: str | None = None
+    """Why it is refused, or what was assumed."""
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    """Between which the value must lie."""
+
+
+def predict(curves: Sequence[Curve], to_n: float, test_rows: int | None = None) -> list[Prediction]:
+    """What each curve will reach with `to_n` rows, measured on `test_rows` rows (None: on an endless test set).
+
+    Each curve is foretold on its own. Nothing raises: what cannot be foretold is refused with a reason.
+    """
+    return [end if isinstance(end, Prediction) else _extrapolate(end, test_rows) for end in (_end(c, to_n) for c in curves)]
+
+
+# ---- from measurements to the end of a curve of errors ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _End:
+    """One curve as errors e ≥ 0 (a loss, or ceiling − score), averaged over seeds, by rung."""
+
+    n: Array
+    e: Array
+    seeds: int
+    """At the last rung."""
+    variance: float
+    """Of single runs around the mean of their rung, pooled over rungs; 0 where no rung has two."""
+    to_n: float
+    is_score: bool
+    most: float
+    """The largest error there can be: 1, or infinity."""
+    unit: float
+    """What an error of 1 is in the curve's units: 1, or 100 for percents."""
+    heldout_rows: int | None
+    assumed: str | None
+
+    @property
+    def ratio(self) -> float:
+        return float(self.to_n / self.n[-1])
+
+
+def _refusal(reason: str, ratio: float = math.nan) -> Prediction:
+    return Prediction(None, None, None, ratio, "refused", "none", reason)
+
+
+def _end(curve: Curve, to_n: float) -> _End | Prediction:
+    n, value = np.asarray(curve.n, float), np.asarray(curve.value, float)
+    if n.shape != value.shape or n.ndim != 1 or (curve.seed and len(curve.seed) != len(n)):
+        return _refusal("n, value and seed differ in length")
+    if not (np.isfinite(n).all() and np.isfinite(value).all()):
+        return _refusal("a measurement is not a finite number")
+    if not (math.isfinite(to_n) and to_n > 0):
+        return _refusal("to_n must be a positive number of rows")
+    if (n < 0).any():
+        return _refusal("a number of rows is negative")
+    n, value = n[n > 0], value[n > 0]
+    if not n.size:
+        return _refusal("no measurement with any training rows")
+    ratio = float(to_n / n.max())
+    if ratio > LARGEST_RATIO:
+        return _refusal(f"more than {LARGEST_RATIO:.0f} times the largest rung measured", ratio)
+    unit, assumed = _unit(value, curve.higher_is_better)
+    if not unit:
+        return _refusal(assumed, ratio)
+    error = 1 - value / unit if curve.higher_is_better else value
+    rungs, at = np.unique(n, return_inverse=True)
+    seeds = np.bincount(at)
+    mean = np.bincount(at, error) / seeds
+    repeats = len(n) - len(rungs)
+    variance = float(((error - mean[at]) ** 2).sum() / repeats) if repeats else 0.0
+    most = 1.0 if curve.higher_is_better and value.min() >= 0 else math.inf
+    rows = curve.heldout_rows
+    return _End(rungs, mean, int(seeds[-1]), variance, to_n, curve.higher_is_better, most, unit, rows, assumed or None)
+
+
+def _unit(value: Array, higher_is_better: bool) -> tuple[float, str]:
+    """What the ceiling of a score is, and what was assumed for it; 0 and the reason where the laws do not apply."""
+    low, high = float(value.min()), float(value.max())
+    if not higher_is_better:
+        return (1.0, "") if low >= 0 else (0.0, "a loss below 0 has no logarithm")
+    if high <= 1:
+        return 1.0, "" if low >= 0 else "a score that can fall below 0 is taken to have 1 as its ceiling"
+    if low >= 0 and high <= 100:
+        return 100.0, "values above 1 are taken as percents"
+    return 0.0, "a score outside 0 to 100 has no known ceiling"
+
+
+# ---- what the error becomes at to_n ------------------------------------------------------------------------------------
+
+
+def laws(n: Array, e: Array, to_n: float) -> dict[str, float]:
+    """The error at `to_n` by each law that so many rungs carry: one rung one law, two three, three four, four six.
+
+    pow2 a·n^−b, pow3 a·n^−b + c, pow4 a(n+d)^−b + c, rect a/(x^b + n^b) + c, loglin a + b·ln n, last. Least squares with
+    weights 1/max(e, .005)², a and c ≥ 0, the other parameters by grid (Mohr et al. 2022, LCDB; for rect Lin et al. 2024,
+    arXiv 2402.02314).
+    """
+    x, at = n / n[-1], to_n / n[-1]
+    found = {"last": float(e[-1])}
+    if len(n) >= 2:
+        found["loglin"] = max(0.0, _line(np.log(x), e, math.log(at)))
+        found["pow2"] = math.exp(_line(np.log(x), np.log(np.maximum(e, TINY)), math.log(at)))
+    if len(n) >= 3:
+        found["pow3"] = _best(x**-EXPONENTS, at ** -EXPONENTS[..., 0], e)
+    if len(n) >= 4:
+        d = _shifts(x[0], 3.0)
+        found["pow4"] = _best((x + d) ** -STEEP, (at + d[..., 0]) ** -STEEP[..., 0], e)
+        d = _shifts(x[0], 10.0)
+        found["rect"] = _best(1 / (x**STEADY + d**STEADY), 1 / (at ** STEADY[..., 0] + d[..., 0] ** STEADY[..., 0]), e)
+    return found
+
+
+def _shifts(first: float, most: float) -> Array:
+    """0 and twelve values from .3 of the first rung to `most` times the last, in units of the last; shape (1, 13, 1)."""
+    return np.append(0, np.geomspace(0.3 * first, most, 12))[None, :, None]
+
+
+def _line(x: Array, y: Array, at: float) -> float:
+    """Least squares, never rising."""
+    centred = x - x.mean()
+    slope = min(0.0, float(centred @ y / (centred @ centred)))
+    return float(y.mean() + slope * (at - x.mean()))
+
+
+def _best(shapes: Array, at: Array, e: Array) -> float:
+    """a·shape + c at the target, for the shape (last axis: rungs) and the a, c ≥ 0 with the least weighted squares."""
+    w = 1 / np.maximum(e, FLOOR) ** 2
+    s0, sy, sg, sgg, sgy = w.sum(), w @ e, shapes @ w, shapes**2 @ w, shapes @ (w * e)
+    det = s0 * sgg - sg**2
+    det = np.where(det > 1e-12 * s0 * sgg, det, np.inf)
+    a = (s0 * sgy - sg * sy) / det
+    c = (sy - a * sg) / s0
+    power_only = sgy**2 / sgg > sy**2 / s0  # of the two borders, c = 0 and a = 0, the one nearer to the data
+    inside = (a >= 0) & (c >= 0)
+    a = np.where(inside, a, np.where(power_only, sgy / sgg, 0))
+    c = np.where(inside, c, np.where(power_only, 0, sy / s0))
+    k = np.argmin(a * a * sgg + 2 * a * c * sg + c * c * s0 - 2 * a * sgy - 2 * c * sy)
+    return float(a.flat[k] * np.broadcast_to(at, a.shape).flat[k] + c.flat[k])
+
+
+# ---- the estimate and how sure it is ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An error and the scale of its interval, both as the conformal table is calibrated on them."""
+
+    e: float
+    scale: float
+    """Of the error itself for a score, of its logarithm for a loss."""
+    method: str
+    """Which part of the table holds: score, line or laws (the last two are losses)."""
+
+
+def _fits(n: Array, e: Array, to_n: float) -> Array:
+    """Every law on every window that the rungs allow, sorted."""
+    windows = [w for w in WINDOWS if w <= len(n)] or [len(n)]
+    return np.sort([value for w in windows for value in laws(n[-w:], e[-w:], to_n).values()])
+
+
+def _trimmed(fits: Array) -> float:
+    cut = int(TRIM * len(fits))
+    return float(fits[cut : len(fits) - cut].mean())
+
+
+def line(n: Array, e: Array, to_n: float) -> float:
+    """L(to_n) = L(n_R)·(to_n/n_R)^s, s the least-squares slope of ln L on ln n over the rungs from n_R/4 on."""
+    near = n * LINE_SPAN >= n[-1] * 0.999
+    x, y = np.log(n[near]), np.log(np.maximum(e[near], TINY))
+    if len(x) < 2:
+        return float(e[-1])
+    centred = x - x.mean()
+    return float(e[-1] * (to_n / n[-1]) ** (centred @ y / (centred @ centred)))
+
+
+def _misses(n: Array, e: Array) -> tuple[float, float]:
+    """Mean |log error| of line and laws when they foretell the last rung from one and from two octaves before it."""
+    missed = []
+    for octaves in (1, 2):
+        seen = n * 2**octaves <= n[-1] * 1.001
+        if seen.sum() >= 3:
+            guesses = line(n[seen], e[seen], n[-1]), _trimmed(_fits(n[seen], e[seen], n[-1]))
+            missed.append([abs(math.log(max(guess, TINY) / max(e[-1], TINY))) for guess in guesses])
+    return tuple(np.mean(missed, axis=0)) if missed else (0.0, 0.0)
+
+
+def estimate(n: Array, e: Array, to_n: float, is_score: bool) -> Estimate:
+    """The error at `to_n`, beyond the last rung. `n` ascending, `e` the mean error of each rung."""
+    return _score(n, e, to_n) if is_score else _loss(n, e, to_n)
+
+
+def _score(n: Array, e: Array, to_n: float) -> Estimate:
+    fits = _fits(n, e, to_n)
+    value = _trimmed(fits)
+    scale = FLOOR + fits.std() + 0.3 * abs(value - e[-1]) + _wavering(e) + 0.03 * value
+    return Estimate(value, float(scale), "score")
+
+
+def _loss(n: Array, e: Array, to_n: float) -> Estimate:
+    fits = np.maximum(_fits(n, e, to_n), TINY)
+    by_line, by_laws = max(line(n, e, to_n), TINY), _trimmed(fits)
+    missed_line, missed_laws = _misses(n, e)
+    leads = missed_line <= max(LINE_MISS, missed_laws)
+    value, missed = (by_line, missed_line) if leads else (by_laws, missed_laws)
+    last = np.log(np.maximum(e, TINY))
+    scale = 0.01 + 0.15 * abs(math.log(value) - last[-1]) + 0.5 * np.log(fits).std() + _wavering(last)
+    scale += 0.5 * missed + 0.5 * abs(math.log(by_line / by_laws))
+    return Estimate(value, float(scale), "line" if leads else "laws")
+
+
+def _wavering(e: Array) -> float:
+    """How little smooth the last five rungs are: mean second difference, and half the largest rise."""
+    end = e[-5:]
+    bend = np.abs(np.diff(end, 2)).mean() if len(end) > 2 else 0.0
+    return float(bend + 0.5 * max(0.0, np.diff(end).max(initial=0.0)))
+
+
+def _inside(end: _End) -> Estimate:
+    """Between two rungs on a straight line over ln n; below the first, the first two rungs' line goes on."""
+    n, e = end.n, end.e
+    x, at = np.log(n), math.log(end.to_n)
+    value = float(np.interp(at, x, e))
+    if at < x[0] and len(n) > 1:
+        value = max(0.0, float(e[0] + (e[1] - e[0]) / (x[1] - x[0]) * (at - x[0])))
+        value = min(value, 1.0) if end.is_score else value
+    doubt = abs(value - e[0]) if at < x[0] else 0.0
+    if end.is_score:
+        return Estimate(value, FLOOR + doubt + _wavering(e) + 0.03 * value, "score")
+    relative = doubt / max(value, TINY)
+    return Estimate(max(value, TINY), 0.01 + relative + _wavering(np.log(np.maximum(e, TINY))), "line")
+
+
+def _extrapolate(end: _End, test_rows: int | None) -> Prediction:
+    found = _inside(end) if end.ratio <= 1 else estimate(end.n, end.e, end.to_n, end.is_score)
+    below, above = (q * found.scale for q in quantiles(found.method, len(end.n), end.ratio))
+    noise = Z90 * math.sqrt(_noise(end, found.e, test_rows))
+    if end.is_score:
+        low, high = found.e - math.hypot(below, noise), found.e + math.hypot(above, noise)
+    else:
+        low = found.e * math.exp(-math.hypot(below, noise / found.e))
+        high = found.e * math.exp(math.hypot(above, noise / found.e))
+    ends = [min(max(e, 0.0), end.most) for e in (low, found.e, high)]
+    bounds = (0.0, end.most)
+    if end.is_score:
+        ends, bounds = [end.unit * (1 - e) for e in reversed(ends)], (end.unit * (1 - end.most), end.unit)
+    return Prediction(ends[1], ends[0], ends[2], end.ratio, _grade(end), found.method, _remark(end), bounds)
+
+
+def _noise(end: _End, e: float, test_rows: int | None) -> float:
+    """Variance of one full run around the law: its seed, the pilot's seeds, and the draws of held-out and test rows.
+
+    The last two are binomial, which is exact for accuracy, near for other scores and left out for losses.
+    """
+    rows = sum(1 / n for n in (end.heldout_rows, test_rows) if n)
+    sampling = e * (1 - e) * rows if end.is_score and 0 < e < 1 else 0.0
+    return end.variance * (1 + 1 / end.seeds) + sampling
+
+
+def _grade(end: _End) -> Grade:
+    if end.ratio <= 1:
+        return "measured"
+    return "decision" if end.ratio <= DECISION_RATIO and len(end.n) > 1 else "not decision grade"
+
+
+def _remark(end: _End) -> str | None:
+    remarks = [end.assumed]
+    if end.ratio < 1:
+        remarks.append("below the smallest rung measured" if end.to_n < end.n[0] else "read off between the rungs measured")
+    if end.ratio > 1 and len(end.n) == 1:
+        remarks.append("one rung tells nothing of the slope")
+    if end.ratio > DECISION_RATIO:
+        remarks.append(f"more than {DECISION_RATIO:.0f} times the largest rung measured: not decision grade")
+    return "; ".join(filter(None, remarks)) or None
+
+
+# ---- the conformal table ---------------------------------------------------------------------------------------------
+
+
+@cache
+def table() -> dict[str, Any]:
+    return json.loads(TABLE.read_text())  # type: ignore[no-any-return]
+
+
+def quantiles(method: str, rungs: int, ratio: float) -> tuple[float, float]:
+    """How many scales the 90 % interval reaches below and above the estimated error, by log-linear interpolation."""
+    of = table()["quantiles"][method]
+    row = of[str(min(rungs, max(map(int, of))))]
+    at = math.log2(max(ratio, 1.0))
+    below, above = (float(np.interp(at, np.log2(table()["ratios"]), row[side])) for side in ("below", "above"))
+    return below, above
+
+
+def at(prediction: Prediction, z: float | Array) -> Array:
+    """The value `z` standard deviations up, were it normal: z = 0 the estimate, z = ±1.645 the ends of the interval.
+
+    In between and beyond as the errors on the published curves lie, which have longer tails than a normal variable.
+    """
+    if prediction.value is None or prediction.low90 is None or prediction.high90 is None:
+        return np.full(np.shape(z), math.nan)
+    z = np.asarray(z, float)
+    reach = np.interp(np.abs(z), table()["shape"]["z"], table()["shape"]["reach"])
+    half = np.where(z > 0, prediction.high90 - prediction.value, prediction.value - prediction.low90)
+    reached: Array = np.clip(prediction.value + np.sign(z) * reach * half, *prediction.bounds)
+    return reached
+
+
+def draw(predictions: Sequence[Prediction], samples: int, seed: int) -> Array:
+    """Joint draws of what the branches of one pilot will reach, shape (samples, branches); NaN where refused.
+
+    The errors of branches on the same data go together: their normal scores share the correlation of the table.
+    """
+    random = np.random.default_rng(seed)
+    shared = table()["correlation"]
+    z = math.sqrt(shared) * random.standard_normal((samples, 1))
+    z = z + math.sqrt(1 - shared) * random.standard_normal((samples, len(predictions)))
+    return np.column_stack([at(p, z[:, k]) for k, p in enumerate(predictions)]) if predictions else z
+
+
+# ---- choosing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choice:
+    branch: int
+    """Index of the curve to choose."""
+    leader: int
+    """Index of the curve that leads at the last rung measured."""
+    overtakes: list[float]
+    """For each curve, the probability that it ends above the leader; nan for the leader and for refused curves."""
+
+
+def probability_better(curve: Curve, leader: Curve, to_n: float) -> float:
+    """The probability that `curve` ends above `leader` at `to_n`; nan if either is refused.
+
+    Logistic in the last paired difference (same rung and, where known, same seeds) and in the difference of the
+    predictions, both over the joint width of the intervals; the coefficients are those of the table.
+    """
+    mine, theirs = predict([curve, leader], to_n)
+    now = _paired_difference(curve, leader)
+    if mine.value is None or theirs.value is None or now is None:
+        return math.nan
+    width = math.hypot(mine.high90 - mine.low90, theirs.high90 - theirs.low90) / 2  # type: ignore[operator]
+    features = np.array([now, mine.value - theirs.value]) / max(width, TINY)
+    sign = 1 if curve.higher_is_better else -1
+    return float(1 / (1 + math.exp(-sign * float(np.dot(table()["choice"]["weights"], features)))))
+
+
+def choose(curves: Sequence[Curve], to_n: float) -> Choice:
+    """The leader of the last rung, unless another ends above it with more than the probability that backtests ask for.
+
+    The last measurements lead because the highest of many extrapolations is mostly the luckiest one. The leader is
+    sought among the curves measured on the largest rung. Raises ValueError if every curve is refused.
+    """
+    sign = 1 if curves and curves[0].higher_is_better else -1
+    usable = [k for k, p in enumerate(predict(curves, to_n)) if p.value is not None]
+    if not usable:
+        raise ValueError("no curve can be foretold")
+    largest = max(max(curves[k].n) for k in usable)
+    last = {k: np.mean(list(_runs(curves[k])[largest].values())) for k in usable if max(curves[k].n) == largest}
+    leader = max(last, key=lambda k: (sign * last[k], -k))
+    overtakes = [
+        math.nan if k == leader or k not in usable else probability_better(c, curves[leader], to_n)
+        for k, c in enumerate(curves)
+    ]
+    best = max(usable, key=lambda k: (0 if math.isnan(overtakes[k]) else overtakes[k], -k))
+    flips = overtakes[best] > table()["choice"]["threshold"]
+    return Choice(best if flips else leader, leader, overtakes)
+
+
+def _paired_difference(curve: Curve, other: Curve) -> float | None:
+    """Mean of curve − other on the largest rung that both have, over the seeds that both have there if any is known."""
+    mine, theirs = _runs(curve), _runs(other)
+    for n in sorted(mine.keys() & theirs.keys(), reverse=True):
+        a, b = mine[n], theirs[n]
+        seeds = a.keys() & b.keys()
+        if seeds:
+            return float(np.mean([a[seed] - b[seed] for seed in sorted(seeds)]))
+        return float(np.mean(list(a.values())) - np.mean(list(b.values())))
+    return None
+
+
+def _runs(curve: Curve) -> dict[float, dict[int, float]]:
+    """Rung to seed to value. Unknown seeds are numbered so that no two curves share one."""
+    runs: dict[float, dict[int, float]] = {}
+    for k, (n, value) in enumerate(zip(curve.n, curve.value, strict=True)):
+        runs.setdefault(n, {})[curve.seed[k] if curve.seed else -1 - k] = value
+    return runs
+
+
+# ---- the same for a table ------------------------------------------------------------------------------------------------
+
+
+def predict_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str | float]]:
+    """Rows {curve, n, value, seed, to_n, higher_is_better} to one row {id, estimate, low90, high90, flag} a curve.
+
+    A refusal is an empty estimate with a filled flag. A row with a bad number refuses its curve. `learner` is not used.
+    """
+    curves: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        curves.setdefault(str(row.get("curve") or "").strip(), []).append(row)
+    return [{"id": name, **_predicted_row(group)} for name, group in curves.items()]
+
+
+def _predicted_row(rows: list[Mapping[str, Any]]) -> dict[str, str | float]:
+    try:
+        curve, to_n = _parsed(rows)
+    except ValueError as error:
+        return {"estimate": "", "low90": "", "high90": "", "flag": str(error)}
+    p = predict([curve], to_n)[0]
+    if p.value is None or p.low90 is None or p.high90 is None:
+        return {"estimate": "", "low90": "", "high90": "", "flag": p.reason or "refused"}
+    return {"estimate": p.value, "low90": p.low90, "high90": p.high90, "flag": p.reason or ""}
+
+
+def _parsed(rows: list[Mapping[str, Any]]) -> tuple[Curve, float]:
+    """Raises ValueError with the column at fault."""
+    n = [_number(row, "n") for row in rows]
+    value = [_number(row, "value") for row in rows]
+    to_n = {_number(row, "to_n") for row in rows}
+    better = {_number(row, "higher_is_better") for row in rows}
+    if len(to_n) > 1:
+        raise ValueError("to_n differs between the rows of one curve")
+    if len(better) > 1 or not better <= {0.0, 1.0}:
+        raise ValueError("higher_is_better must be 0 or 1, the same in all rows of a curve")
+    return Curve(n, value, higher_is_better=better == {1.0}), to_n.pop()
+
+
+def _number(row: Mapping[str, Any], column: str) -> float:
+    text = str(row.get(column, "") if row.get(column) is not None else "").strip()
+    try:
+        number = float({"true": "1", "false": "0"}.get(text.lower(), text))
+    except ValueError:
+        raise ValueError(f"{column} is {text!r}, not a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{column} is {text!r}, not a finite number")
+    return number
