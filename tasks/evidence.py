@@ -1,0 +1,235 @@
+"""What each option would reach, take and cost with any number of rows: the extrapolation, done once and kept.
+
+An option is a branch with its base model, a *pair*. `Evidence.at(n)` gives one `Outlook` a pair: the metric with its
+90 % interval, draws of the metric and of the hours for Monte Carlo, and what was measured of memory, size and speed.
+Prices, budgets and targets come later (`tasks.choice`), so that a changed constraint costs no new extrapolation.
+
+Draws are common random numbers: a pair has one fixed deviate each for quality and for time, whatever n and whatever is
+asked, so that two decisions differ by their inputs alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import curves
+from tasks.curves import Curve, Prediction
+from tasks.recipes import recipe
+from tasks.records import Candidate, Candidates, Cell, Peak, Pilot, Shortlist
+
+Array = NDArray[np.float64]
+DRAWS = 2000
+COLUMNS = 24
+TIME_SPREAD = 0.15
+"""Least relative standard deviation of a run's time: pilots last seconds, and a machine is never as idle twice."""
+PEAK_MARGIN = 1.2
+"""Upper end of the memory: a longer run meets longer texts than a pilot of few rows."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One branch with one base model (None: it starts from nothing) and all that was measured of it."""
+
+    branch: str
+    base: Candidate | None
+    cells: tuple[Cell, ...]
+    stopped: str | None
+    """Why it was not continued after the screen; None if it was."""
+
+    @property
+    def base_name(self) -> str | None:
+        return self.base.name if self.base else None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.branch, self.base_name or "-"
+
+    @property
+    def largest_rung(self) -> int:
+        return max(cell.n for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One pair with n rows. Arrays are (DRAWS,)."""
+
+    pair: Pair
+    predicted: Prediction
+    quality: Array | None
+    """None where the prediction was refused."""
+    hours: Array | None
+    """None where nothing says how fast the hardware is; see `hours_reason`."""
+    hours_reason: str | None
+    peak_gb: Peak
+    model_gb: float
+    latency_ms: float | None
+
+
+@dataclass
+class Evidence:
+    pairs: tuple[Pair, ...]
+    metric: str
+    task: str
+    folds: bool
+    """Cross-validation took the place of the ladder."""
+    test_rows: int
+    """The interval is for the value measured on so many rows."""
+    gpu: str | None = None
+    _kept: dict[int, list[Outlook]] = field(default_factory=dict)
+    _better: dict[int, Array] = field(default_factory=dict)
+    _curves: list[Curve] = field(default_factory=list)
+
+    @property
+    def largest_rung(self) -> int:
+        return max(pair.largest_rung for pair in self.pairs)
+
+    @property
+    def smallest_rung(self) -> int:
+        return min(cell.n for pair in self.pairs for cell in pair.cells)
+
+    @property
+    def decision_grade_rows(self) -> int:
+        return round(curves.DECISION_RATIO * self.largest_rung)
+
+    def grid(self) -> list[int]:
+        """COLUMNS amounts of data, equal steps in log n, from the smallest rung to twice the decision-grade limit."""
+        low, high = self.smallest_rung, 2 * self.decision_grade_rows
+        return [round(low * (high / low) ** (i / (COLUMNS - 1))) for i in range(COLUMNS)]
+
+    def curves(self) -> list[Curve]:
+        if not self._curves:
+            self._curves = [curve_of(pair.cells, self.metric, self.folds) for pair in self.pairs]
+        return self._curves
+
+    def at(self, n: int) -> list[Outlook]:
+        if n not in self._kept:
+            predictions = curves.predict(self.curves(), n, self.test_rows)
+            self._kept[n] = [self._outlook(p, q, n) for p, q in zip(self.pairs, predictions, strict=True)]
+        return self._kept[n]
+
+    def better(self, n: int) -> Array:
+        """[i, j]: the probability that pair i ends above pair j with n rows, (pairs, pairs); NaN where it is not known."""
+        if n not in self._better:
+            known = self.curves()
+            ends = list(zip(known, curves.predict(known, n), strict=True))
+            self._better[n] = np.array([[curves.chance_better(a, b, p, q) for b, q in ends] for a, p in ends])
+        return self._better[n]
+
+    def last(self, i: int) -> tuple[int, float]:
+        """Largest rung of pair i, and its mean there."""
+        curve = self.curves()[i]
+        most = max(curve.n)
+        return int(most), float(np.mean([v for n, v in zip(curve.n, curve.value, strict=True) if n == most]))
+
+    def _outlook(self, pair: Pair, predicted: Prediction, n: int) -> Outlook:
+        peak = max(cell.measured.peak_gb for cell in pair.cells)
+        hours = None if self.gpu else hours_at(pair, self.task, n)
+        reason = f"nothing measured on {self.gpu}, and no model of its speed here" if self.gpu else None
+        return Outlook(
+            pair=pair,
+            predicted=predicted,
+            quality=quality_draws(predicted, pair.key),
+            hours=hours,
+            hours_reason=reason,
+            peak_gb=Peak(value=peak, high=peak * PEAK_MARGIN),
+            model_gb=max(cell.measured.model_gb for cell in pair.cells),
+            latency_ms=latency_ms(pair),
+        )
+
+
+def pairs(
+    screens: dict[str, Pilot], pilots: dict[str, Pilot], shortlist: Shortlist, candidates: Candidates
+) -> tuple[Pair, ...]:
+    """Every pair that was screened, in the order of the branches given, with its cells of screen and pilot."""
+    stopped = {(e.branch, e.base_model): e.reason for e in shortlist.entries if not e.continued}
+    bases = {candidate.name: candidate for candidate in candidates.candidates}
+    cells = [cell for branch, screen in screens.items() for cell in (*screen.cells, *pilots[branch].cells)]
+    folds = any(screen.regime == "cross-validation" for screen in screens.values())
+    return tuple(
+        Pair(branch, bases[name] if name else None, tuple(mine), None if folds else stopped.get((branch, name)))
+        for (branch, name), mine in by_pair(cells).items()
+    )
+
+
+def by_pair(cells: Iterable[Cell]) -> dict[tuple[str, str | None], list[Cell]]:
+    """Cells by branch and base model, each from few rows to many."""
+    found: dict[tuple[str, str | None], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.branch, cell.base_model), []).append(cell)
+    return {key: sorted(mine, key=lambda cell: (cell.n, cell.seed)) for key, mine in found.items()}
+
+
+def curve_of(cells: Sequence[Cell], metric: str, folds: bool) -> Curve:
+    """`folds`: the cells are one rung of cross-validation, and what they hold out adds up."""
+    n = [cell.n for cell in cells]
+    held = [cell.n_heldout for cell in cells]
+    return Curve(
+        n=[round(sum(n) / len(n))] * len(n) if folds else n,
+        value=[float(getattr(cell.quality, metric)) for cell in cells],
+        seed=[cell.seed for cell in cells],
+        heldout_rows=sum(held) if folds else held[0],
+    )
+
+
+def deviates(*words: str) -> Array:
+    """DRAWS standard normal numbers that are a fixed function of `words`."""
+    seed = int.from_bytes(hashlib.sha256("\x1f".join(words).encode()).digest()[:8])
+    return np.random.default_rng(seed).standard_normal(DRAWS)
+
+
+def quality_draws(predicted: Prediction, key: tuple[str, str]) -> Array | None:
+    """The errors of pairs that were measured on the same data go together: they share the correlation of the curves' table."""
+    if predicted.value is None:
+        return None
+    shared = curves.table()["correlation"]
+    z = math.sqrt(shared) * deviates("quality") + math.sqrt(1 - shared) * deviates("quality", *key)
+    return curves.at(predicted, z)
+
+
+def hours_at(pair: Pair, task: str, n: int) -> Array:
+    """Draws of the hours that one run on n rows takes where the pilots ran, from CPU-seconds over the cores kept busy.
+
+    Wall-clock times are not used: pilots may have shared the machine. The cores are those of the least disturbed pilot.
+    """
+    seconds, spread = seconds_at(pair.cells, pair.branch, task, n)
+    cores = max(cell.measured.cpu_seconds / max(cell.measured.wall_seconds, 1e-3) for cell in pair.cells)
+    return np.asarray(seconds / cores / 3600 * np.exp(spread * deviates("hours", *pair.key)), dtype=np.float64)
+
+
+def seconds_at(cells: Sequence[Cell], branch: str, task: str, n: int) -> tuple[float, float]:
+    """CPU-seconds of one run on n rows, on a line through the cells in rows × epochs, and the relative spread about it.
+
+    The line has no negative start and no negative slope; with one rung it goes through 0.
+    """
+    seen = np.array([cell.n * _epochs(cell.recipe) for cell in cells], dtype=float)
+    took = np.array([max(cell.measured.cpu_seconds, 1e-3) for cell in cells])
+    start, slope = _line(seen, took)
+    residual = took / np.maximum(start + slope * seen, 1e-3) - 1
+    spread = math.hypot(TIME_SPREAD, float(np.sqrt((residual**2).mean())))
+    return max(start + slope * n * _epochs(recipe(branch, task, n)), 1e-3), spread
+
+
+def _line(x: Array, y: Array) -> tuple[float, float]:
+    """Start and slope by least squares of relative errors, both ≥ 0."""
+    if len(set(x.tolist())) > 1:
+        slope, start = np.polyfit(x, y, 1, w=1 / y)
+        if slope >= 0 and start >= 0:
+            return float(start), float(slope)
+    return 0.0, float((x / y).sum() / ((x / y) ** 2).sum())
+
+
+def _epochs(recipe: dict[str, object]) -> float:
+    epochs = recipe.get("epochs", 1)
+    return float(epochs) if isinstance(epochs, int | float) else 1.0
+
+
+def latency_ms(pair: Pair) -> float | None:
+    """CPU-milliseconds to score one row, in batches, loading included: the fastest cell, which was disturbed least."""
+    known = [c.measured.predict_cpu_seconds / c.n_heldout for c in pair.cells if c.measured.predict_cpu_seconds is not None]
+    return 1000 * min(known) if known else None

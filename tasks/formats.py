@@ -1,0 +1,70 @@
+"""How figures are written for people: three digits, units, words for amounts too small to matter."""
+
+from __future__ import annotations
+
+import math
+
+
+def percent(share: float) -> str:
+    """0.8889 -> 88.9%"""
+    return f"{100 * share:.1f}%"
+
+
+def chance(p: float | None) -> str:
+    """A probability as whole percents; <1% and >99% at the ends."""
+    if p is None:
+        return "–"
+    return "<1%" if p < 0.005 else ">99%" if p > 0.995 else f"{100 * p:.0f}%"
+
+
+def points(share: float) -> str:
+    """A difference of shares in percentage points."""
+    return f"{100 * share:.1f}".replace("-", "−")
+
+
+def three(value: float) -> str:
+    """Three significant digits, never in powers of ten, thousands with a comma."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "–"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    return f"{round(value, digits):,.{max(digits, 0)}f}"
+
+
+def short(value: float) -> str:
+    """As `three`, without zeros at the end: 0.500 -> 0.5"""
+    text = three(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def rows(n: float) -> str:
+    return f"{n:,.0f}"
+
+
+def money(usd: float | None) -> str:
+    """Whole cents below ten dollars, three digits above."""
+    if usd is None:
+        return "–"
+    if 0 < usd < 0.005:
+        return "<$0.01"
+    return f"${usd:,.2f}" if usd < 10 else f"${three(usd)}"
+
+
+def duration(hours: float | None) -> str:
+    """Two digits of seconds, minutes, hours or days."""
+    if hours is None:
+        return "–"
+    seconds = hours * 3600
+    if seconds < 1:
+        return "<1 s"
+    for size, unit in ((86400 * 3, "days"), (5400, "h"), (90, "min")):
+        if seconds >= size:
+            return f"{_two(seconds / {'days': 86400, 'h': 3600, 'min': 60}[unit])} {unit}"
+    return f"{_two(seconds)} s"
+
+
+def _two(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
+
+
+def gigabytes(gb: float) -> str:
+    return f"{gb:.1f} GB" if gb >= 0.1 else f"{1000 * gb:.0f} MB"

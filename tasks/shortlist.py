@@ -1,0 +1,164 @@
+"""Which (branch, base model) pairs go on to the larger pilots, and why the others do not: names, no numbers.
+
+Judged on the screen alone, by accuracy and by macro F1 (a pair goes on if either keeps it in reach), never by budget,
+deadline or target: those may change later without a new measurement. The rule, first match wins:
+
+1. Cross-validation has measured everything: nothing is left to continue.
+2. A pair whose full run costs at most CHEAP of the dearest pair's is simply measured.
+3. The leader (best mean at the largest rung screened) goes on.
+4. A branch's better base model goes on if it would overtake the leader with a chance of OUT_OF_REACH or more with all rows,
+   or if the upper end of its 90 % interval there reaches the lower end of the leader's: the steep slope of training from
+   scratch gets the benefit of this doubt. A second base of a branch is set aside, but for the leader's own branch where the
+   two cannot be told apart. At most CONTENDERS such pairs: better bases before second ones, then the likeliest first.
+5. `pilots.budget_usd` is spent in this order, at CPU_USD_PER_HOUR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks import curves, evidence, params, records, stage
+from tasks.curves import Curve, Prediction
+from tasks.params import Pilots
+from tasks.records import Audit, Cell, Entry, Pilot, Shortlist
+
+CHEAP = 0.1
+OUT_OF_REACH = 0.05
+ALIKE = 0.25
+CONTENDERS = 3
+CPU_USD_PER_HOUR = 0.05
+"""USD a core-hour: a general-purpose cloud machine of 2 virtual cores lists at about 0.10 USD an hour (2026)."""
+METRICS = ("accuracy", "macro_f1")
+Key = tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Screened:
+    """One pair after the screen; `better[m]` is its chance to beat the leader by metric m with all rows."""
+
+    key: Key
+    cells: Sequence[Cell]
+    leads: bool
+    reach: bool
+    chance: float
+    seconds_left: float
+    """CPU-seconds of its larger pilots."""
+    seconds_full: float
+
+    @property
+    def branch(self) -> str:
+        return self.key[0]
+
+
+def main(audit: Path, screens: Path, out: Path) -> None:
+    settings = params.load()
+    found: dict[str, Pilot] = {name: records.read(Pilot, screens / f"{name}.json") for name in settings.pilots.branches}
+    rows = records.read(Audit, audit).train.rows
+    records.write(shortlist(found, rows, settings.pilots, settings.use_case.task), out)
+
+
+def shortlist(screens: dict[str, Pilot], n: int, pilots: Pilots, task: str) -> Shortlist:
+    """The pairs that go on, for `n` training rows in all."""
+    cells = evidence.by_pair(cell for screen in screens.values() for cell in screen.cells)
+    if any(screen.regime == "cross-validation" for screen in screens.values()):
+        reasons = dict.fromkeys(cells, (False, "measured in full by cross-validation"))
+    else:
+        reasons = _reasons(_screened(cells, n, pilots, task), pilots.budget_usd)
+    entries = [Entry(branch=key[0], base_model=key[1], continued=on, reason=why) for key, (on, why) in reasons.items()]
+    continued = {branch: [e.base_model or "-" for e in entries if e.continued and e.branch == branch] for branch in screens}
+    return Shortlist(entries=entries, continued=continued)
+
+
+def _reasons(pairs: Sequence[Screened], budget_usd: float | None) -> dict[Key, tuple[bool, str]]:
+    """Each pair's fate and the reason, in the order of the pairs."""
+    fate: dict[Key, tuple[bool, str]] = {}
+    dearest = max(pair.seconds_full for pair in pairs)
+    wanted = [
+        (pair, "costs so little beside the others that it is simply measured") for pair in pairs if _is_cheap(pair, dearest)
+    ]
+    rest = sorted((p for p in pairs if not _is_cheap(p, dearest)), key=lambda p: (not p.leads, -p.chance))
+    firsts = list({pair.branch: pair for pair in reversed(rest)}.values())
+    contenders: list[Screened] = []
+    for pair in sorted(rest, key=lambda p: p not in firsts):
+        on, why = _contends(pair, contenders)
+        if on:
+            contenders.append(pair)
+            wanted.append((pair, why))
+        else:
+            fate[pair.key] = (False, why)
+    fate |= _afford(wanted, budget_usd)
+    return {pair.key: fate[pair.key] for pair in pairs}
+
+
+def _is_cheap(pair: Screened, dearest: float) -> bool:
+    return pair.seconds_full <= CHEAP * dearest
+
+
+def _contends(pair: Screened, contenders: Sequence[Screened]) -> tuple[bool, str]:
+    if pair.leads:
+        return True, "leads after the screen"
+    if not pair.reach:
+        return False, "behind the leader, and no likely course would catch up with all rows"
+    same = [other for other in contenders if other.branch == pair.branch]
+    if same and not (same[0].leads and pair.chance >= ALIKE):
+        return False, "another base model does better in this branch"
+    if len(contenders) >= CONTENDERS:
+        return False, "others are likelier to catch up with the leader"
+    return True, "could still overtake the leader with all rows" if not same else "cannot yet be told apart from the leader"
+
+
+def _afford(wanted: Sequence[tuple[Screened, str]], budget_usd: float | None) -> dict[Key, tuple[bool, str]]:
+    spent, fate = 0.0, {}
+    for pair, why in wanted:
+        price = pair.seconds_left / 3600 * CPU_USD_PER_HOUR
+        affordable = budget_usd is None or spent + price <= budget_usd
+        fate[pair.key] = (True, why) if affordable else (False, "pilots.budget_usd does not pay for its larger pilots")
+        spent += price if affordable else 0.0
+    return fate
+
+
+def _screened(cells: dict[Key, list[Cell]], n: int, pilots: Pilots, task: str) -> list[Screened]:
+    judged = [_judged([evidence.curve_of(mine, metric, folds=False) for mine in cells.values()], n) for metric in METRICS]
+    return [
+        _one(key, mine, [by_metric[i] for by_metric in judged], n, pilots, task) for i, (key, mine) in enumerate(cells.items())
+    ]
+
+
+def _one(key: Key, cells: list[Cell], judged: list[tuple[bool, bool, float]], n: int, pilots: Pilots, task: str) -> Screened:
+    left = [rung for rung in pilots.rungs if cells[-1].n < rung <= n]
+    seconds = [evidence.seconds_at(cells, key[0], task, rung)[0] for rung in [*left, n]]
+    return Screened(
+        key,
+        cells,
+        leads=judged[0][0],
+        reach=any(reach for _, reach, _ in judged),
+        chance=max(chance for _, _, chance in judged),
+        seconds_left=sum(seconds[:-1]) * pilots.seeds,
+        seconds_full=seconds[-1],
+    )
+
+
+def _judged(known: Sequence[Curve], n: int) -> list[tuple[bool, bool, float]]:
+    """Of each curve by one metric: does it lead, is it in reach of the leader, and its chance to be better with n rows."""
+    leader = max(range(len(known)), key=lambda i: _top(known[i]))
+    predicted = curves.predict(known, n)
+    chances = [1.0 if i == leader else curves.probability_better(known[i], known[leader], n) for i in range(len(known))]
+    return [(i == leader, c >= OUT_OF_REACH or _meet(predicted[i], predicted[leader]), c) for i, c in enumerate(chances)]
+
+
+def _meet(pair: Prediction, leader: Prediction) -> bool:
+    return pair.high90 is None or leader.low90 is None or pair.high90 >= leader.low90
+
+
+def _top(curve: Curve) -> float:
+    """Mean at the largest rung."""
+    most = max(curve.n)
+    return float(np.mean([value for n, value in zip(curve.n, curve.value, strict=True) if n == most]))
+
+
+if __name__ == "__main__":
+    stage.run(main)
