@@ -1,0 +1,130 @@
+"""Train one branch on labelled documents: a function from a job to a folder that `tasks.serving` loads.
+
+Knows neither Prefect nor MLflow nor DVC. Metrics are JSON lines; everything else a caller wants is in `Trained`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tasks.documents import Document
+from tasks.stage import UserError
+
+BRANCHES = ("baseline", "probe", "lora", "full", "scratch")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, on what, and where the results go. The order of `documents` does not matter."""
+
+    branch: str
+    recipe: dict[str, Any]
+    base: Path | None
+    """Folder of the base model in Hugging Face layout; None for branches that start from nothing."""
+    labels: list[str]
+    documents: Sequence[Document]
+    seed: int
+    folder: Path
+    """The finished model; written beside its place and moved there last, so a half-written one is never found."""
+    checkpoints: Path | None = None
+    on_progress: Callable[[int, int], None] = lambda done, total: None
+    """Called with (steps done, steps planned)."""
+    metrics: Path | None = None
+    """JSON lines, one a step."""
+    max_seconds: float | None = None
+    """Stop with a checkpoint (Interrupted) when all attempts together have trained for so long."""
+    checkpoint_every_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a branch did, as far as the clock of this process does not tell it."""
+
+    steps_done: int
+    steps_planned: int
+    tokens: int = 0
+    """Trained on, padding not counted, all epochs."""
+    earlier_cpu_seconds: float = 0.0
+    """Of attempts before a resume, and of embeddings that an earlier job of this process left."""
+    earlier_wall_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    steps_done: int
+    steps_planned: int
+    tokens: int
+    cpu_seconds: float
+    """Of this process and its children, start-up not counted; of all attempts of a resumed training."""
+    wall_seconds: float
+    peak_gb: float
+    """Largest resident memory while this job ran, 1e9 bytes (where the system cannot say: of the process so far)."""
+
+
+def train(job: Job) -> Trained:
+    """Train `job` and leave a servable model in `job.folder`.
+
+    Raises UserError for a job that cannot be trained, Interrupted when stopped with everything saved.
+    """
+    _check(job)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait cost 3x on shared cores
+    job = replace(job, documents=sorted(job.documents, key=lambda d: (d.id, d.text)))
+    branch = importlib.import_module(f"tasks.trainers.{job.branch}")
+    part = job.folder.with_name(f".{job.folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    _forget_peak()
+    cpu, wall = cpu_seconds(), time.monotonic()
+    spent: Spent = branch.train(job, part)
+    trained = Trained(
+        steps_done=spent.steps_done,
+        steps_planned=spent.steps_planned,
+        tokens=spent.tokens,
+        cpu_seconds=spent.earlier_cpu_seconds + cpu_seconds() - cpu,
+        wall_seconds=spent.earlier_wall_seconds + time.monotonic() - wall,
+        peak_gb=_peak_gb(),
+    )
+    shutil.rmtree(job.folder, ignore_errors=True)
+    part.rename(job.folder)
+    return trained
+
+
+def cpu_seconds() -> float:
+    """CPU-seconds of this process and the children it waited for."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+
+def _check(job: Job) -> None:
+    if job.branch not in BRANCHES:
+        raise UserError(f"branch = {job.branch}: can be trained: {', '.join(BRANCHES)}")
+    if not job.documents:
+        raise UserError(f"{job.branch}: no rows to train on")
+    if job.base is None and job.branch in ("probe", "lora", "full"):
+        raise UserError(f"{job.branch}: needs a base model; name one under candidates in params.yaml")
+    if unknown := {d.label for d in job.documents} - set(job.labels):
+        raise UserError(f"{job.branch}: rows have labels that are not among the known ones: {sorted(unknown)}")
+
+
+def _forget_peak() -> None:
+    """Let Linux measure the peak of resident memory anew (proc(5), clear_refs)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_gb() -> float:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -1,0 +1,180 @@
+"""Load a trained model folder and score texts with it. Needs none of this project: a registered model carries this file.
+
+A folder holds `serving.json` (kind, labels, limits) and one of
+- kind `linear`: `vocabulary.json` and `linear.safetensors` (idf, weight, bias): TF-IDF and a linear layer;
+- kind `encoder`: a Hugging Face encoder (`config.json`, `model.safetensors`, `tokenizer.json`; `AutoModel` loads it) and
+  `head.safetensors` (weight, bias): a linear layer on the mean of the last hidden states over the text's tokens.
+
+Encoders are scored in float32, so that every CPU gives the same probabilities to 1e-3; long texts are cut at `max_tokens`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+TOKENS_A_BATCH = 4096  # padded; large enough to keep two cores busy, small enough to stay in the cache
+
+
+class Model(Protocol):
+    labels: list[str]
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """Of each label in `labels` for each text, shape (n, k), rows sum to 1."""
+
+
+def load(folder: str | Path) -> Model:
+    """The model in `folder`, ready to score. Reads safetensors and JSON only."""
+    folder = Path(folder)
+    about = json.loads((folder / "serving.json").read_text(encoding="utf-8"))
+    return Linear(folder, about) if about["kind"] == "linear" else Encoder(folder, about)
+
+
+class Linear:
+    """TF-IDF features (sublinear counts, unit length) and a linear layer; without features, the class shares."""
+
+    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
+        from safetensors.numpy import load_file
+
+        self.labels: list[str] = about["labels"]
+        self.analyzer: str = about["analyzer"]
+        terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+        self.place = {term: i for i, term in enumerate(terms)}
+        weights = load_file(folder / "linear.safetensors")
+        self.idf, self.weight, self.bias = weights["idf"], weights["weight"], weights["bias"]
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        return softmax(np.stack([self._logits(text) for text in texts])) if len(texts) else self._none()
+
+    def _none(self) -> Floats:
+        return np.zeros((0, len(self.labels)), np.float32)
+
+    def _logits(self, text: str) -> Floats:
+        counts = Counter(self.place[term] for term in analyze(text, self.analyzer) if term in self.place)
+        if not counts:
+            return self.bias
+        places = np.fromiter(counts.keys(), np.int64)
+        values = (1 + np.log(np.fromiter(counts.values(), np.float32))) * self.idf[places]
+        logits: Floats = self.weight[:, places] @ (values / np.linalg.norm(values)) + self.bias
+        return logits
+
+
+class Encoder:
+    """A transformer encoder, the mean of its states over the tokens of a text, and a linear layer."""
+
+    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
+        from safetensors.torch import load_file
+
+        self.labels: list[str] = about["labels"]
+        self.max_tokens: int = about["max_tokens"]
+        self.tokenizer = tokenizer(folder)
+        self.encoder = encoder(folder).eval()
+        head = load_file(folder / "head.safetensors")
+        self.weight, self.bias = head["weight"], head["bias"]
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        states = embed(self.encoder, token_ids(self.tokenizer, texts, self.max_tokens))
+        return softmax(states @ self.weight.numpy().T + self.bias.numpy())
+
+
+def softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+def analyze(text: str, analyzer: str) -> list[str]:
+    """The terms of a text: `word` (words and pairs of neighbours), `char` (2 to 5 characters within words), `none`."""
+    words = re.findall(r"\w+|[^\w\s]", text.lower())
+    if analyzer == "word":
+        return words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    if analyzer == "char":
+        padded = [f" {word} " for word in words]
+        return [word[i : i + n] for word in padded for n in range(2, 6) for i in range(len(word) - n + 1)]
+    return []
+
+
+def encoder(folder: Path) -> Any:
+    """The bare encoder of a model folder, float32. Offline, and silent about weights of heads that it leaves out."""
+    import torch
+    from transformers import AutoModel
+
+    quiet()
+    return AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+
+
+def quiet() -> None:
+    """No progress bars and remarks of transformers: a missing pooler is no news to us."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    loaded = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    loaded.no_padding()
+    return loaded
+
+
+def token_ids(loaded: Any, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """The ids of each text with the tokenizer's own start and end marks, at most `max_tokens` of them."""
+    loaded.enable_truncation(max_tokens)
+    return [encoding.ids for encoding in loaded.encode_batch(list(texts))]
+
+
+def embed(model: Any, ids: Sequence[Sequence[int]]) -> Floats:
+    """The mean of the last hidden states over each text's tokens, shape (n, hidden). Sorts by length, keeps the order."""
+    import torch
+
+    torch.set_float32_matmul_precision("medium")
+    out = np.zeros((len(ids), model.config.hidden_size), np.float32)
+    with torch.inference_mode():
+        for rows in by_length([len(row) for row in ids], TOKENS_A_BATCH):
+            out[rows] = mean_state(model, *pad([ids[row] for row in rows], model.config.pad_token_id or 0)).numpy()
+    return out
+
+
+def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Rows in batches of like length, each at most `tokens` long with its padding (but at least one row)."""
+    batches: list[list[int]] = [[]]
+    for row in sorted(range(len(lengths)), key=lambda row: lengths[row]):
+        if batches[-1] and (len(batches[-1]) + 1) * lengths[row] > tokens:
+            batches.append([])
+        batches[-1].append(row)
+    return [batch for batch in batches if batch]
+
+
+def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
+    """Token ids (n, longest) and their mask; the mask is None when nothing had to be padded, which is faster."""
+    import torch
+
+    longest = max(map(len, ids))
+    if all(len(row) == longest for row in ids):
+        return torch.tensor(ids), None
+    tokens = torch.full((len(ids), longest), pad_id)
+    mask = torch.zeros((len(ids), longest), dtype=torch.long)
+    for place, row in enumerate(ids):
+        tokens[place, : len(row)] = torch.tensor(row)
+        mask[place, : len(row)] = 1
+    return tokens, mask
+
+
+def mean_state(model: Any, tokens: Any, mask: Any) -> Any:
+    """The mean of the last hidden states over the tokens that the mask keeps, shape (n, hidden)."""
+    states = model(input_ids=tokens, attention_mask=mask).last_hidden_state
+    if mask is None:
+        return states.mean(dim=1)
+    kept = mask.unsqueeze(-1).to(states.dtype)
+    return (states * kept).sum(dim=1) / kept.sum(dim=1)
