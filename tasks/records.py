@@ -43,6 +43,12 @@ class Split(Record):
 
 
 class Audit(Record):
+    """Every row that the file delivers is accounted for:
+
+    rows_delivered = sum(rows_rejected) + exact_duplicates + rows_not_drawn + rows_kept, and
+    rows_kept = train.rows + test.rows = sum(labels). Blank lines are no rows.
+    """
+
     schema_version: int = SCHEMA_VERSION
     path: str
     format: str
@@ -51,20 +57,28 @@ class Audit(Record):
     rows_rejected: dict[str, int]
     """Reason to count; the rows themselves are in results/rejected.jsonl."""
     exact_duplicates: int
+    """Rows dropped because another row says the same, with the same label."""
     near_duplicates: int
+    """Rows kept, beyond the first of each cluster of near duplicates; a cluster never stands on both sides."""
     rows_not_drawn: int
     """Rows left out because of data.max_rows."""
     rows_kept: int
     labels: dict[str, int]
     """Label to count, over the kept rows, labels sorted."""
     conflicting_labels: int
-    """Groups of duplicates whose rows disagree about the label."""
+    """Texts whose exact duplicates disagree about the label; their rows are rejected."""
+    near_conflicts: int
+    """Clusters of near duplicates whose rows disagree about the label; they are kept."""
     characters: dict[str, float]
     """Length of a text: min, median, mean, p95, max."""
     words: dict[str, float]
     groups: int
+    largest_group: int
+    """Rows of the largest group."""
     leaks_prevented: int
-    """Rows that a random split by row would have put on the other side than their duplicate."""
+    """Test rows of a random split by row that would have had an exact or near duplicate in training."""
+    stand_ins: list[str]
+    """Labels of which chance drew no test row, so that one group was moved there."""
     train: Split
     test: Split
     n_effective: Span

@@ -1,0 +1,33 @@
+"""`python -m tasks.audit DATA TRAIN TEST AUDIT.json REJECTED.jsonl`: the file of params.yaml becomes a split and a record."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tasks import documents, params, records, stage
+from tasks.audit.files import Rejected
+from tasks.audit.pipeline import audit
+
+
+def main(data: Path, train: Path, test: Path, record: Path, rejected: Path) -> None:
+    """Writes nothing before everything is checked; says its warnings on stderr, too."""
+    audited = audit(data, params.load().data)
+    documents.write(audited.train, train)
+    documents.write(audited.test, test)
+    _write(audited.rejected, rejected)
+    records.write(audited.record, record)
+    for warning in audited.record.warnings:
+        print(f"audit: {warning}", file=sys.stderr)
+
+
+def _write(rejected: list[Rejected], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rejected)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    stage.run(main)
