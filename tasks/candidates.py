@@ -1,0 +1,61 @@
+"""The base models that compete: what the shelf says of each, and how well its vocabulary fits the training text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks import documents, params, records, shelf, stage
+from tasks.documents import Document
+from tasks.records import Candidate, Candidates
+
+SAMPLE = 2000
+"""Documents whose words are counted; the ratio's relative error is then well below a percent."""
+
+
+def candidate(name: str, entry: shelf.Entry, folder: Path, training: Sequence[Document]) -> Candidate:
+    """The base model `name` as a record. Nothing is excluded here: licences and sizes are weighed by `decide`."""
+    value, reason = fertility(folder / "tokenizer.json", training)
+    return Candidate(
+        name=name,
+        sha256=entry.sha256,
+        licence=entry.licence,
+        source=entry.source,
+        parameters=entry.parameters,
+        bytes=sum((folder / file).stat().st_size for file in entry.files),
+        max_tokens=entry.max_tokens,
+        fertility=value,
+        fertility_reason=reason,
+    )
+
+
+def fertility(tokenizer_file: Path, training: Sequence[Document]) -> tuple[float | None, str | None]:
+    """Tokens a word, and None; or None and the reason why it is unknown.
+
+    A word is what stands between white space (Rust et al. 2021, arXiv 2012.15613); many tokens a word mean that the model's
+    vocabulary was made for other text. In a script that puts no space between words the number says little.
+    """
+    from tokenizers import Tokenizer
+
+    sample = sorted(training, key=lambda document: documents.share("fertility", document.id))[:SAMPLE]
+    words = sum(len(document.text.split()) for document in sample)
+    if not words:
+        return None, "the training texts have no words"
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    encoded = tokenizer.encode_batch([document.text for document in sample], add_special_tokens=False)
+    return round(sum(len(encoding.ids) for encoding in encoded) / words, 4), None
+
+
+def main(shelf_file: Path, training: Path, out: Path) -> None:
+    names = params.load().candidates
+    entries = shelf.entries(shelf_file)
+    rows = documents.read(training)
+    folders = {name: shelf.folder(name) for name in names}
+    found = [candidate(name, entries[name], folders[name], rows) for name in names]
+    records.write(Candidates(candidates=found), out)
+
+
+if __name__ == "__main__":
+    stage.run(main)
