@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tasks import documents, params, records, stage
-from tasks.audit.files import Rejected
 from tasks.audit.pipeline import audit
+from tasks.audit.table import Rejected
 
 
 def main(data: Path, train: Path, test: Path, record: Path, rejected: Path) -> None:

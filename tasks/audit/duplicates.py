@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tasks.audit.files import Rejected
 from tasks.audit.rows import Row
+from tasks.audit.table import Rejected
 from tasks.documents import share
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from tasks.audit import files, splitting, summary
 from tasks.audit.duplicates import Distinct, drawn, normalised, without_exact_duplicates
-from tasks.audit.files import Rejected, Table
 from tasks.audit.near import near_pairs
 from tasks.audit.rows import REASONS, Row, checked, count, without_reused_ids
+from tasks.audit.table import Rejected, Table
 from tasks.documents import Document, sha256
 from tasks.params import Data
 from tasks.records import Audit, Split
@@ -59,7 +59,7 @@ def audit(path: Path, data: Data) -> Audited:
 
 def _split(table: Table, data: Data, kept: list[Distinct], aside: list[Rejected], counts: dict[str, Any]) -> Audited:
     pairs = near_pairs([normalised(row.row.text) for row in kept])
-    clusters, groups = splitting.clusters(kept, pairs), splitting.groups(kept, pairs)
+    clusters, groups = splitting.clusters(kept, pairs).tolist(), splitting.groups(kept, pairs)
     tested, stand_ins = splitting.test_groups(kept, groups)
     everything = splitting.documents(kept, groups)
     train = [d for d in everything if d.group not in tested]

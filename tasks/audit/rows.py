@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from tasks.audit.files import Number, Raw, Rejected, excerpt
+from tasks.audit.table import Number, Raw, Rejected, excerpt
 from tasks.params import Data
 
 TEXT_MOST = 100_000  # characters; about 40 pages, far beyond what a base model reads at once

@@ -13,19 +13,19 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tasks.audit.duplicates import Distinct
-from tasks.audit.near import Pair, Parts
+from tasks.audit.near import Pair, Parts, Places
 from tasks.documents import Document, share
 from tasks.stage import UserError
 
 TEST_SHARE = 0.2
 
 
-def clusters(rows: list[Distinct], pairs: list[Pair]) -> list[int]:
+def clusters(rows: list[Distinct], pairs: list[Pair]) -> Places:
     """For each row the number of its cluster of near duplicates: its own place where it has none."""
     parts = Parts(len(rows))
     for pair in pairs:
         parts.join(pair.a, pair.b)
-    return parts.roots().tolist()
+    return parts.roots()
 
 
 def groups(rows: list[Distinct], pairs: list[Pair]) -> list[str]:
