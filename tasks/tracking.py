@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tasks import ledger, params, runs, stage, workspace
+from tasks import ledger, params, records, runs, stage, workspace
 from tasks.params import Params
 from tasks.runs import RESULTS, Run
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SETTINGS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # 7 by default: an outage then blocks for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -56,6 +55,10 @@ def project(settings: Params, metrics: Path | None = None) -> int:
     if not (RESULTS / "audit.json").exists():
         return 0
     parent, children = runs.planned(settings, metrics)
+    shown = workspace.shared() / "mlflow-shows"
+    digest = _digest([parent, *children])
+    if shown.exists() and shown.read_text() == digest:  # spares the import of MLflow, which takes seconds
+        return 0
     with locked("mlflow"):
         api = client()
         where = experiment(api, settings.use_case.name)
@@ -66,16 +69,17 @@ def project(settings: Params, metrics: Path | None = None) -> int:
             run_id = begun.get(run.record_sha256) or _create(api, where, run, above)
             above = above or run_id
             _fill(api, run_id, run)
+        shown.write_text(_digest([parent, *children]))
     return len(missing)
 
 
-def parent_of(settings: Params) -> tuple[str, str]:
-    """Ids of the experiment and of the parent run of this version of the data; both are made if they are not there."""
+def parent_of(settings: Params) -> tuple[str, str | None]:
+    """Ids of the experiment and of the parent run of this version of the data; None if somebody deleted that run."""
     project(settings)
     api = client()
     where = experiment(api, settings.use_case.name)
     version = runs.planned(settings)[0].record_sha256
-    return where, _found(api, where, version)[0][version]
+    return where, _found(api, where, version)[0].get(version)
 
 
 def store() -> str:
@@ -110,6 +114,13 @@ def locked(name: str) -> Iterator[None]:
     with (workspace.shared() / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _digest(planned: list[Run]) -> str:
+    """Of the store and of what it is to show; a store that was deleted and made anew has another."""
+    database = Path(store().removeprefix("sqlite:///"))
+    made = database.stat().st_ino if database.exists() else None
+    return records.sha256_of([store(), made, [run.record_sha256 for run in planned]])
 
 
 def _found(api: MlflowClient, where: str, version: str) -> tuple[dict[str, str], dict[str, str]]:
