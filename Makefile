@@ -26,7 +26,8 @@ ui: install ## Prefect and MLflow, on this machine only
 	@python -m flows.ui
 
 doctor: ## what is missing or does not fit, and how to mend it
-	@$$(command -v python || echo $(PYTHON)) -m tasks.doctor
+	@[ -x .venv/bin/python ] || { echo "missing  packages: make install" >&2; exit 2; }
+	@python -m tasks.doctor
 
 bench: install .venv/dev ## measure Crossover against the usual tools, into benchmarks.json
 	@python -m tests.benchmarks benchmarks.json

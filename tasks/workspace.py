@@ -35,3 +35,9 @@ def _git_path(option: str) -> Path:
     if done.returncode:
         raise UserError(f"{Path.cwd()} is not a git repository: run `make install`, which sets one up")
     return Path(done.stdout.strip())
+
+
+def changed() -> list[str]:
+    """The files that differ from the last commit or are new, as git names them; what git ignores is not among them."""
+    done = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, cwd=root())
+    return [line[3:] for line in done.stdout.splitlines()]

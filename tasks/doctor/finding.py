@@ -1,0 +1,17 @@
+"""What the doctor says of one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warn", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    level: Level
+    subject: str
+    found: str
+    mend: str = ""
+    """What to do about it; empty where nothing is to be done."""

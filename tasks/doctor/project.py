@@ -1,0 +1,65 @@
+"""The checkout: git, settings, data, base models, and what DVC would run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks import ledger, params, shelf, workspace
+from tasks.doctor.finding import Finding
+from tasks.stage import UserError
+
+
+def repository() -> Iterator[Finding]:
+    try:
+        workspace.root()
+    except UserError:
+        yield Finding("missing", "git", "this folder is not a repository", "make install")
+        return
+    if ledger.head() is None:
+        yield Finding("missing", "git", "no commit yet", "make install")
+        return
+    changed = workspace.changed()
+    said = f"{len(changed)} uncommitted changes; scheduled runs see what is committed" if changed else "all committed"
+    yield Finding("ok", "git", said)
+    yield Finding("ok", "ledger", f"{len(ledger.entries())} entries on {ledger.BRANCH}")
+
+
+def settings_and_data() -> Iterator[Finding]:
+    try:
+        data = Path(params.load().data.path)
+    except UserError as error:
+        yield Finding("missing", "params.yaml", str(error).splitlines()[0], "edit params.yaml")
+        return
+    yield Finding("ok", "params.yaml", "valid")
+    if not data.exists():
+        yield Finding(
+            "missing",
+            "data",
+            f"{data} is not there",
+            f"dvc pull {data}, or mend data.path; the example: python -m tasks.example",
+        )
+    elif not Path(f"{data}.dvc").exists():
+        yield Finding("warn", "data", f"{data} has no version: scheduled runs and colleagues do not get it", f"dvc add {data}")
+    else:
+        yield Finding("ok", "data", f"{data}, {data.stat().st_size / 1e6:.1f} MB, versioned")
+
+
+def base_models() -> Iterator[Finding]:
+    try:
+        for name in shelf.entries():
+            shelf.folder(name)
+    except UserError as error:
+        yield Finding("missing", "shelf", str(error), "python -m tasks.shelf")
+        return
+    yield Finding("ok", "shelf", f"{', '.join(shelf.entries())}: as shelf.yaml pins them")
+
+
+def graph(out: str, errors: str, code: int) -> Finding:
+    if code:
+        said = (errors.strip().splitlines() or ["no message"])[-1]
+        return Finding("missing", "dvc", f"dvc status fails: {said[:120]}", "python -m dvc status")
+    changed = json.loads(out)
+    said = f"{len(changed)} stages to run: {', '.join(list(changed)[:4])}" if changed else "nothing to run"
+    return Finding("ok", "dvc", said)
