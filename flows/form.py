@@ -1,0 +1,65 @@
+"""The values of a form, written into the `params.yaml` of a run's own worktree with its comments kept."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from flows.worktrees import in_own_worktree
+from tasks.params import Params, load
+from tasks.stage import UserError
+
+
+def apply(params: Params, path: Path = Path("params.yaml")) -> Params:
+    """Write what was given explicitly and differs; the settings that then hold.
+
+    Raises UserError if that would change a person's checkout: there the file is what counts.
+    """
+    given = params.model_dump(mode="json", exclude_unset=True)
+    text = path.read_text(encoding="utf-8")
+    new = _merged(text, given)
+    if new != text:
+        if not in_own_worktree():
+            raise UserError(
+                f"{path}: says other than the values given; edit the file, or start the run as a deployment (`make ui`)"
+            )
+        path.write_text(new, encoding="utf-8")
+    return load(path)
+
+
+def _merged(text: str, given: dict[str, Any]) -> str:
+    """`text` with the leaves of `given` that differ from it; byte-equal if none does."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    tree = yaml.load(text)
+    if not _update(tree, given):
+        return text
+    out = StringIO()
+    yaml.dump(tree, out)
+    return out.getvalue()
+
+
+def _update(node: Any, given: dict[str, Any]) -> bool:
+    changed = False
+    for key, value in given.items():
+        if isinstance(value, dict):
+            changed |= _update(node.setdefault(key, type(node)()), value)
+        elif key not in node or node[key] != value:
+            node[key] = _leaf(value)
+            changed = True
+    return changed
+
+
+def _leaf(value: Any) -> Any:
+    """Lists in one line, as people write them."""
+    from ruamel.yaml.comments import CommentedSeq
+
+    if not isinstance(value, list):
+        return value
+    line = CommentedSeq(value)
+    line.fa.set_flow_style()
+    return line

@@ -1,0 +1,78 @@
+"""What every flow of the graph has around its work: the settings, the lock, the data under DVC, one-line failures."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas import State
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Crashed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import form, lock, stages, tracked, worktrees
+from flows.terminal import say
+from tasks import workspace
+from tasks.params import Params
+from tasks.stage import Interrupted, UserError
+
+Work = Callable[[Params], list[str]]
+SETTINGS: dict[str, Any] = {
+    "task_runner": ThreadPoolTaskRunner(max_workers=64),  # a task that waits for its turn holds a thread
+    "persist_result": False,
+    "result_serializer": "json",
+    "validate_parameters": True,
+}
+"""For `@flow`."""
+
+
+def in_workspace(work: Work) -> Callable[[Params], list[str] | State[Any]]:
+    """`work` with the settings that hold, alone in this workspace; a user's mistake becomes a state with one line."""
+
+    @functools.wraps(work)
+    def flow(params: Params = Params()) -> list[str] | State[Any]:  # noqa: B008 (frozen)
+        try:
+            return _alone(work, params)
+        except UserError as error:
+            say(str(error))
+            kind = Cancelled if error.exit_code == Interrupted.exit_code else Failed
+            return kind(name=stages.STATE_NAMES.get(error.exit_code, "Failed"), message=str(error))
+
+    return flow
+
+
+def exit_code(state: State[Any]) -> int:
+    """Of a flow run that ended so."""
+    codes = {name: code for code, name in stages.STATE_NAMES.items()}
+    return 0 if state.is_completed() else codes.get(state.name or "", 1)
+
+
+def _alone(work: Work, params: Params) -> list[str]:
+    path = workspace.root() / ".dvc" / "tmp" / "flow.lock"
+    with lock.hold(path, say, flow_run=str(flow_run.get_id())) as left:
+        if left:
+            _crashed(left)
+        settled = form.apply(params)
+        tracked.track(settled.data.path)
+        lines = work(settled)
+        for line in lines:
+            say(line)
+        if worktrees.in_own_worktree():
+            worktrees.reap()
+        return lines
+
+
+def _crashed(left: dict[str, Any]) -> None:
+    """Close the books on a run whose process was killed: it cannot say so itself."""
+    try:
+        with get_client(sync_client=True) as client:
+            run = client.read_flow_run(UUID(left["flow_run"]))
+            if run.state and run.state.is_running():
+                state: State[None] = Crashed(message=f"its process {left['pid']} was killed; a later run went on from there")
+                client.set_flow_run_state(run.id, state, force=True)
+    except (ObjectNotFound, KeyError, ValueError):
+        return
