@@ -5,8 +5,9 @@
    that one is worth no more than it costs, against always answering the most frequent label.
 3. Without: the cheapest option that meets the target with probability MEETS. None does: the best one, and `label_more` if
    the target lies above its 90 % interval while more rows, within 32 times the largest rung, would reach it.
-4. The best one is the leader of the paired comparisons (`curves.probability_better`). Options that it does not beat with
-   probability TIE, and by no more than TIE_POINTS, tie with it: then the cheapest, most easily undone one is taken.
+4. The best one is that of `curves.choose`: the leader at the last rung, unless another will probably overtake it. Options
+   that it does not end above with probability TIE, and by no more than TIE_POINTS, tie with it: then the cheapest, most
+   easily undone one is taken.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import formats
+from tasks import curves, formats
 from tasks.constraints import Terms, exclusions
-from tasks.curves import table
 from tasks.evidence import DRAWS, Evidence, Outlook, Pair
 from tasks.params import Constraints, Hardware, Objective
 from tasks.records import Exclusion, Span, Status, Verdict
@@ -103,6 +103,18 @@ def within(draws: Array | None, limit: float | None) -> float | None:
     return None if draws is None else float((draws <= limit).mean())
 
 
+def together(terms: Terms, case: Case) -> float | None:
+    """Probability of target, budget and deadline at once, of those that are set and known; None without a prediction."""
+    quality, limits = terms.outlook.quality, case.constraints
+    if quality is None:
+        return None
+    held = quality >= (case.objective.target or 0.0)
+    for draws, limit in ((terms.cost, limits.budget_usd), (terms.outlook.hours, limits.deadline_hours)):
+        if draws is not None and limit is not None:
+            held = held & (draws <= limit)
+    return float(held.mean())
+
+
 def prices(hardware: Hardware) -> Array:
     """Draws of USD an hour for all of the hardware, log-uniform over the declared range (uniform from 0)."""
     low, high = hardware.usd_per_gpu_hour
@@ -181,19 +193,17 @@ def _by_worth(case: Case, terms: list[Terms], left: list[int]) -> Verdict:
 
 def _best(case: Case, terms: list[Terms], left: list[int]) -> tuple[int, int]:
     """The option to take for quality alone, and how many tie for it."""
-    better = case.evidence.better(case.n)
-    leader = _leader(case, left, better)
-    value = _value(terms[leader])
-    ties = [i for i in left if i == leader or (better[leader, i] < TIE and value - _value(terms[i]) <= TIE_POINTS)]
+    found = case.evidence.leading(case.n, tuple(left))
+    overtakes = [found.overtakes[found.branch] if k == found.leader else chance for k, chance in enumerate(found.overtakes)]
+    rivals = [k for k in range(len(left)) if k != found.branch and _is_close(found, k, overtakes[k])]
+    best = left[found.branch]
+    ties = [best] + [left[k] for k in rivals if _value(terms[best]) - _value(terms[left[k]]) <= TIE_POINTS]
     return min(ties, key=lambda i: _cheap(terms[i])), len(ties)
 
 
-def _leader(case: Case, left: list[int], better: Array) -> int:
-    """The best at the largest rung that any of them was measured on, unless another is likely enough to end above it."""
-    last = {i: case.evidence.last(i) for i in left}
-    leader = max(left, key=lambda i: (*last[i], -i))
-    rival = max(left, key=lambda i: (-1.0 if np.isnan(better[i, leader]) or i == leader else better[i, leader], -i))
-    return rival if better[rival, leader] > table()["choice"]["threshold"] else leader
+def _is_close(found: curves.Choice, k: int, chance: float) -> bool:
+    """The choice does not end above pair k with probability TIE. `chance`: that k overtakes the leader, or is overtaken."""
+    return chance < TIE if k == found.leader else chance > 1 - TIE
 
 
 def rows_for(case: Case, target: float) -> int | None:

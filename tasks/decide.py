@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from tasks import choice, formats, params, records, stage
-from tasks.choice import Case, Choice, choose, meets, name_of, regrets, within
+from tasks.choice import Case, Choice, choose, meets, name_of, regrets, together, within
 from tasks.constraints import Terms
 from tasks.crossover import crossover
 from tasks.evidence import Evidence, Outlook, pairs
@@ -166,6 +166,7 @@ def _option(case: Case, chosen: Choice, i: int, regret: float | None) -> Option:
         p_target=meets(outlook, case.objective.target),
         p_budget=within(terms.cost, limits.budget_usd),
         p_deadline=within(outlook.hours, limits.deadline_hours),
+        p_all=together(terms, case),
         expected_regret=regret,
         ahead=_ahead(case, i),
         note=outlook.hours_reason or outlook.pair.stopped,

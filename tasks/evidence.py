@@ -82,7 +82,7 @@ class Evidence:
     """The interval is for the value measured on so many rows."""
     gpu: str | None = None
     _kept: dict[int, list[Outlook]] = field(default_factory=dict)
-    _better: dict[int, Array] = field(default_factory=dict)
+    _leading: dict[tuple[int, tuple[int, ...]], curves.Choice] = field(default_factory=dict)
     _curves: list[Curve] = field(default_factory=list)
 
     @property
@@ -102,30 +102,22 @@ class Evidence:
         low, high = self.smallest_rung, 2 * self.decision_grade_rows
         return [round(low * (high / low) ** (i / (COLUMNS - 1))) for i in range(COLUMNS)]
 
-    def curves(self) -> list[Curve]:
+    def known(self) -> list[Curve]:
         if not self._curves:
             self._curves = [curve_of(pair.cells, self.metric, self.folds) for pair in self.pairs]
         return self._curves
 
     def at(self, n: int) -> list[Outlook]:
         if n not in self._kept:
-            predictions = curves.predict(self.curves(), n, self.test_rows)
+            predictions = curves.predict(self.known(), n, self.test_rows)
             self._kept[n] = [self._outlook(p, q, n) for p, q in zip(self.pairs, predictions, strict=True)]
         return self._kept[n]
 
-    def better(self, n: int) -> Array:
-        """[i, j]: the probability that pair i ends above pair j with n rows, (pairs, pairs); NaN where it is not known."""
-        if n not in self._better:
-            known = self.curves()
-            ends = list(zip(known, curves.predict(known, n), strict=True))
-            self._better[n] = np.array([[curves.chance_better(a, b, p, q) for b, q in ends] for a, p in ends])
-        return self._better[n]
-
-    def last(self, i: int) -> tuple[int, float]:
-        """Largest rung of pair i, and its mean there."""
-        curve = self.curves()[i]
-        most = max(curve.n)
-        return int(most), float(np.mean([v for n, v in zip(curve.n, curve.value, strict=True) if n == most]))
+    def leading(self, n: int, left: tuple[int, ...]) -> curves.Choice:
+        """Which of the pairs `left` (positions, as are those in the answer's lists) to choose for quality alone."""
+        if (n, left) not in self._leading:
+            self._leading[n, left] = curves.choose([self.known()[i] for i in left], n)
+        return self._leading[n, left]
 
     def _outlook(self, pair: Pair, predicted: Prediction, n: int) -> Outlook:
         peak = max(cell.measured.peak_gb for cell in pair.cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 
 
 def percent(share: float) -> str:
@@ -60,6 +61,12 @@ def duration(hours: float | None) -> str:
         if seconds >= size:
             return f"{_two(seconds / {'days': 86400, 'h': 3600, 'min': 60}[unit])} {unit}"
     return f"{_two(seconds)} s"
+
+
+def day(iso: str) -> str:
+    """2027-02-20 -> 20 Feb 2027"""
+    found = date.fromisoformat(iso)
+    return f"{found.day} {found:%b} {found.year}"
 
 
 def _two(value: float) -> str:

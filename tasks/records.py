@@ -256,6 +256,8 @@ class Option(Record):
     p_target: float | None
     p_budget: float | None
     p_deadline: float | None
+    p_all: float | None
+    """Of target, budget and deadline together, of those that are set and known."""
     expected_regret: float | None
     """Average loss against the best of the options that no constraint excludes, in `Decision.regret_unit`; null if excluded."""
     ahead: Ahead | None

@@ -15,11 +15,10 @@ deadline or target: those may change later without a new measurement. The rule, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from tasks import curves, evidence, params, records, stage
 from tasks.curves import Curve, Prediction
@@ -144,20 +143,14 @@ def _one(key: Key, cells: list[Cell], judged: list[tuple[bool, bool, float]], n:
 
 def _judged(known: Sequence[Curve], n: int) -> list[tuple[bool, bool, float]]:
     """Of each curve by one metric: does it lead, is it in reach of the leader, and its chance to be better with n rows."""
-    leader = max(range(len(known)), key=lambda i: _top(known[i]))
-    predicted = curves.predict(known, n)
-    chances = [1.0 if i == leader else curves.probability_better(known[i], known[leader], n) for i in range(len(known))]
+    found, predicted = curves.choose(known, n), curves.predict(known, n)
+    leader = found.leader
+    chances = [1.0 if i == leader else 0.0 if math.isnan(c) else c for i, c in enumerate(found.overtakes)]
     return [(i == leader, c >= OUT_OF_REACH or _meet(predicted[i], predicted[leader]), c) for i, c in enumerate(chances)]
 
 
 def _meet(pair: Prediction, leader: Prediction) -> bool:
     return pair.high90 is None or leader.low90 is None or pair.high90 >= leader.low90
-
-
-def _top(curve: Curve) -> float:
-    """Mean at the largest rung."""
-    most = max(curve.n)
-    return float(np.mean([value for n, value in zip(curve.n, curve.value, strict=True) if n == most]))
 
 
 if __name__ == "__main__":

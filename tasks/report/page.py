@@ -1,0 +1,359 @@
+"""From the records to the page: each block gets its figures as text, the template only places them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tasks import formats
+from tasks.evidence import by_pair
+from tasks.params import Params
+from tasks.records import (
+    Audit,
+    Candidates,
+    Cell,
+    Context,
+    Decision,
+    Evaluation,
+    Flip,
+    Option,
+    Pilot,
+    Shortlist,
+    Span,
+    Training,
+)
+from tasks.report import curves_chart, map_chart, marks, words
+from tasks.report.curves_chart import Line
+
+HERE = Path(__file__).parent
+STRIP_POINTS = 0.14  # the branch table's scale ends so far from its middle, at most
+DECADES = 2  # the flips' scale: ÷100 to ×100
+WIDTHS = (680, 444)
+
+
+@dataclass(frozen=True)
+class Records:
+    settings: Params
+    audit: Audit
+    context: Context
+    candidates: Candidates
+    shortlist: Shortlist
+    screens: dict[str, Pilot]
+    pilots: dict[str, Pilot]
+    decision: Decision
+    decision_sha256: str
+    training: Training
+    evaluation: Evaluation
+
+    def cells(self) -> list[Cell]:
+        return [cell for name in self.screens for cell in (*self.screens[name].cells, *self.pilots[name].cells)]
+
+
+def page(found: Records) -> str:
+    """The whole report as HTML: no script, nothing fetched."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {"f": formats, "words": words, "marks": marks}
+    return environment.get_template("page.html").render(_content(found))
+
+
+def _content(found: Records) -> dict[str, Any]:
+    decision = found.decision
+    lines = _lines(found)
+    return {
+        "r": found,
+        "d": decision,
+        "metric": words.METRICS[decision.metric.name],
+        "css": (HERE / "page.css").read_text(encoding="utf-8"),
+        "verdict": words.verdict(decision),
+        "stats": _stats(found),
+        "mind": words.mind(decision.flips),
+        "curves": [curves_chart.chart(lines, decision.n_rows, decision.metric.target, width) for width in WIDTHS],
+        "lines": lines,
+        "heldout": max((cell.n_heldout for cell in found.cells()), default=0),
+        "largest": max((cell.n for cell in found.cells()), default=0),
+        "options": [_row(option, found) for option in decision.branches],
+        "axis": _axis(decision),
+        "maps": [map_chart.chart(decision.map, decision.n_rows, _budget(found), decision.crossover, width) for width in WIDTHS],
+        "map_verdicts": map_chart.verdicts(decision.map),
+        "flips": _flips(decision),
+        "waterfall": _waterfall(found.audit),
+        "realised": _realised(found),
+        "numbers": _numbers(found),
+        "pilots": _pilots(found),
+    }
+
+
+def _budget(found: Records) -> float | None:
+    return found.settings.constraints.budget_usd
+
+
+# ---- the four figures at the top -----------------------------------------------------------------------------------------
+
+
+def _stats(found: Records) -> list[dict[str, Any]]:
+    decision, limits = found.decision, found.settings.constraints
+    option = words.chosen(decision)
+    if option is None:
+        return []
+    p = option.predicted
+    metric = words.METRICS[decision.metric.name]
+    quality = (
+        Span(value=p.value, low=p.low90, high=p.high90)
+        if p.value is not None and p.low90 is not None and p.high90 is not None
+        else None
+    )
+    place = found.settings.hardware.gpu or "this CPU"
+    return [
+        _stat(
+            f"Expected {metric.lower().replace('f1', 'F1')}",
+            quality,
+            decision.metric.target,
+            "target",
+            formats.percent,
+            _percents,
+        ),
+        _stat("Computing cost", option.cost_usd, limits.budget_usd, "budget", formats.money, _moneys),
+        _stat(f"Training time, {place}", option.hours, limits.deadline_hours, "deadline", formats.duration, _durations),
+        {
+            "name": "Chance to meet all limits",
+            "value": formats.chance(option.p_all),
+            "squares": round(10 * (option.p_all or 0.0)),
+        },
+    ]
+
+
+def _stat(name: str, span: Span | None, limit: float | None, word: str, write: Any, write_range: Any) -> dict[str, Any]:
+    """Value, interval and limit as text, and their places on a strip in percent."""
+    if span is None:
+        return {"name": name, "value": "not known", "squares": None}
+    shown = [span.low, span.high] + ([limit] if limit is not None else [])
+    low, high = min(shown), max(shown)
+    room = (high - low) * 0.15 or abs(high) * 0.1 or 1.0
+    scale = partial(_place_between, low - room, high + room)
+    return {
+        "name": name,
+        "value": write(span.value),
+        "range": write_range(span),
+        "bar": (scale(span.low), scale(span.high)),
+        "dot": scale(span.value),
+        "limit": None if limit is None else scale(limit),
+        "limit_text": None if limit is None else f"{word} {write(limit)}",
+        "squares": None,
+    }
+
+
+def _place_between(low: float, high: float, value: float) -> float:
+    """In percent of the way from low to high."""
+    return round(100 * (value - low) / (high - low), 2)
+
+
+def _percents(span: Span) -> str:
+    return f"{100 * span.low:.1f}–{100 * span.high:.1f}%"
+
+
+def _moneys(span: Span) -> str:
+    low, high = formats.money(span.low), formats.money(span.high)
+    return low if low == high else f"{low}–{high}"
+
+
+def _durations(span: Span) -> str:
+    low, high = formats.duration(span.low), formats.duration(span.high)
+    return low if low == high else f"{low}–{high}"
+
+
+# ---- curves and the table of options -----------------------------------------------------------------------------------------
+
+
+def _lines(found: Records) -> list[Line]:
+    """One line a branch: its chosen or its least regretted base model."""
+    cells = by_pair(found.cells())
+    shown: dict[str, Option] = {}
+    for option in found.decision.branches:
+        shown.setdefault(option.branch, option)
+    return [_line(option, cells[option.branch, option.base_model], found.decision.metric.name) for option in shown.values()]
+
+
+def _line(option: Option, cells: Sequence[Cell], metric: str) -> Line:
+    folds = len({cell.heldout_sha256 for cell in cells}) > 1
+    rungs = [round(sum(c.n for c in cells) / len(cells))] if folds else sorted({cell.n for cell in cells})
+    values = [[getattr(c.quality, metric) for c in cells if folds or c.n == rung] for rung in rungs]
+    excluded = bool(option.excluded_by)
+    label = marks.name(option.branch) + (", excluded" if excluded else "")
+    return Line(option.branch, label, list(zip(rungs, values, strict=True)), option.ahead, option.status == "chosen", excluded)
+
+
+def _axis(decision: Decision) -> dict[str, Any]:
+    """The branch table's scale: ends as shares, ticks every 5 points (or wider), the target."""
+    centre = decision.metric.target
+    known = [o.predicted for o in decision.branches if o.predicted.value is not None]
+    if centre is None:
+        centre = max((p.value or 0.0 for p in known), default=0.5)
+    low = max(0.0, centre - STRIP_POINTS, min((p.low90 or 0.0 for p in known), default=0.0) - 0.01)
+    high = min(1.0, centre + STRIP_POINTS, max((p.high90 or 1.0 for p in known), default=1.0) + 0.01)
+    low, high = min(low, centre - 0.02), max(high, centre + 0.02)
+    step = 0.05 if high - low > 0.1 else 0.02
+    ticks = [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    at = partial(_place_between, low, high)
+    return {
+        "low": low,
+        "high": high,
+        "ticks": [(at(t), f"{100 * t:.0f}") for t in ticks if abs(at(t) - at(centre)) > 38],
+        "target": None if decision.metric.target is None else (at(centre), f"target {100 * centre:g}"),
+    }
+
+
+def _row(option: Option, found: Records) -> dict[str, Any]:
+    axis, p = _axis(found.decision), option.predicted
+    at = partial(_place_between, axis["low"], axis["high"])
+    strip = None
+    if p.value is not None and p.low90 is not None and p.high90 is not None:
+        off = "◀ off scale" if p.value < axis["low"] else "off scale ▶" if p.value > axis["high"] else None
+        strip = {"bar": (max(at(p.low90), 0), min(at(p.high90), 100)), "dot": at(p.value), "off": off}
+    return {
+        "o": option,
+        "name": marks.name(option.branch),
+        "base": option.base_model or {"baseline": "TF-IDF, linear", "scratch": "small transformer"}.get(option.branch, ""),
+        "value": "–" if p.value is None else formats.percent(p.value),
+        "interval": "" if p.low90 is None or p.high90 is None else f"{100 * p.low90:.1f}–{100 * p.high90:.1f}",
+        "strip": strip,
+        "cost": formats.money(option.cost_usd.value) if option.cost_usd else "–",
+        "cost_range": _moneys(option.cost_usd) if option.cost_usd else "not known",
+        "time": formats.duration(option.hours.value) if option.hours else "–",
+        "time_range": _durations(option.hours) if option.hours else "not known",
+        "memory": formats.gigabytes(option.peak_gb.value) if option.peak_gb else "–",
+        "regret": _regret(option, found.decision),
+        "why": words.why(option, found.decision),
+    }
+
+
+def _regret(option: Option, decision: Decision) -> str:
+    if option.expected_regret is None:
+        return "–"
+    return formats.money(option.expected_regret) if decision.regret_unit == "USD" else f"{option.expected_regret:.1f} pt"
+
+
+# ---- flips, audit, what was realised -------------------------------------------------------------------------
+
+
+def _flips(decision: Decision) -> list[dict[str, Any]]:
+    """One row a constraint, with a bar where the verdict holds, on a log scale round now."""
+    rows: dict[str, list[Flip]] = {}
+    for flip in decision.flips:
+        rows.setdefault(flip.constraint, []).append(flip)
+    return [_flip_row(name, group) for name, group in rows.items()]
+
+
+def _flip_row(name: str, group: Sequence[Flip]) -> dict[str, Any]:
+    changes = [flip for flip in group if flip.at is not None]
+    ends = {flip.side: _place(flip) for flip in changes}
+    return {
+        "name": words.constraint(name),
+        "now": words.amount(name, group[0].now),
+        "switch": group[0].side == "switch",
+        "below": ends.get("below"),
+        "above": ends.get("above"),
+        "unlimited": group[0].now is None,
+        "changes": [{"flip": flip, "text": _change(name, flip)} for flip in changes],
+        "none": "none tried does" if name in ("rows", "target") else "none, ÷100 to ×100",
+    }
+
+
+def _place(flip: Flip) -> float:
+    """Percent of the strip: 50 is now, the ends are a factor of 100 away; for a target, the errors allowed."""
+    if not flip.now or isinstance(flip.at, bool) or flip.at is None:
+        return 50.0
+    ratio = (1 - flip.now) / max(1 - flip.at, 1e-3) if flip.constraint == "target" else flip.at / flip.now
+    return round(min(max(50 + 50 * math.log10(max(ratio, 1e-9)) / DECADES, 0.0), 100.0), 2)
+
+
+def _change(name: str, flip: Flip) -> str:
+    if flip.side == "switch":
+        return f"if {words.amount(name, flip.at)}"
+    return f"{words.amount(name, flip.at)} or {'less' if flip.side == 'below' else 'more'}"
+
+
+def _waterfall(audit: Audit) -> list[dict[str, Any]]:
+    """From delivered to effective rows; bars in percent of what was delivered."""
+    total = audit.rows_delivered
+    steps = [("Delivered", total, 0, "kept")]
+    left = total
+    losses = [
+        (f"{reason.capitalize()}", count) for reason, count in sorted(audit.rows_rejected.items(), key=lambda item: -item[1])
+    ]
+    losses += [("Exact duplicates", audit.exact_duplicates), ("Not drawn (data.max_rows)", audit.rows_not_drawn)]
+    for name, count in losses:
+        if count:
+            left -= count
+            steps.append((name, count, left, "held" if name.startswith("Not drawn") else "lost"))
+    left -= audit.test.rows
+    steps.append(("Held out for the test", audit.test.rows, left, "held"))
+    steps.append(("For training", audit.train.rows, 0, "train"))
+    steps.append(("Effective, after overlap", round(audit.n_effective.value), 0, "train"))
+    return [
+        {
+            "name": name,
+            "count": ("−" if kind in ("lost", "held") else "") + formats.rows(count),
+            "left": round(100 * start / total, 2),
+            "width": round(max(100 * count / total, 0.3), 2),
+            "kind": kind,
+        }
+        for name, count, start, kind in steps
+    ]
+
+
+def _realised(found: Records) -> dict[str, Any] | None:
+    """The trained model on the test rows, beside its prediction and the baselines."""
+    done, option, metric = found.evaluation, words.chosen(found.decision), found.decision.metric.name
+    if done.status == "nothing_to_do" or option is None:
+        return None
+    took = found.training.measured
+    return {
+        "value": formats.percent(done.metrics[metric]),
+        "interval": f"{100 * done.model['low95']:.1f}–{100 * done.model['high95']:.1f}" if "low95" in done.model else "",
+        "predicted": "–" if option.predicted.value is None else formats.percent(option.predicted.value),
+        "predicted_interval": f"{100 * (option.predicted.low90 or 0):.1f}–{100 * (option.predicted.high90 or 0):.1f}",
+        "time": formats.duration(took.wall_seconds / 3600) if took else "–",
+        "time_predicted": formats.duration(option.hours.value) if option.hours else "–",
+        "rows": formats.rows(done.rows),
+        "baselines": [(name, formats.percent(values[metric])) for name, values in done.baselines.items()],
+        "differences": [
+            (d.against, formats.points(d.value), formats.points(d.low95), formats.points(d.high95)) for d in done.diff
+        ],
+        "slices": [
+            (s.name, formats.rows(s.rows), formats.percent(s.value), f"{100 * s.low95:.1f}–{100 * s.high95:.1f}")
+            for s in done.slices
+        ],
+    }
+
+
+def _numbers(found: Records) -> list[dict[str, Any]]:
+    """Every cell, as measured."""
+    metric = found.decision.metric.name
+    return [
+        {
+            "branch": marks.name(cell.branch),
+            "base": cell.base_model or "–",
+            "rows": formats.rows(cell.n),
+            "seed": cell.seed,
+            "value": formats.percent(getattr(cell.quality, metric)),
+            "loss": f"{cell.quality.log_loss:.3f}",
+            "seconds": formats.three(cell.measured.cpu_seconds),
+            "memory": formats.gigabytes(cell.measured.peak_gb),
+        }
+        for cell in found.cells()
+    ]
+
+
+def _pilots(found: Records) -> str:
+    cells = found.cells()
+    hours = sum(cell.measured.cpu_seconds for cell in cells) / 3600
+    seeds = len({cell.seed for cell in cells})
+    return f"{len(cells)} cells, {seeds} seeds, {formats.duration(hours)} of CPU time"
