@@ -5,7 +5,7 @@
 TRUTH_DIR holds tables with the names and columns of `tasks/tables` (its default); tables that it lacks come from there.
 Fits that leave something out see the shipped rows and those of TRUTH_DIR.
 Prints measure, figure reached and target, and writes the same to validation.json: a list of {measure, reached, target, met,
-unit, n}; `met` is null where no target was set. `--refit` first makes `tables/fits.json` anew from TRUTH_DIR.
+n}; `met` is null where no target was set. `--refit` first makes `tables/fits.json` anew from TRUTH_DIR.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -36,26 +37,29 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Measure:
     measure: str
+    """With its unit."""
     reached: float
     target: str
-    """Such as "<= 23"; empty: none was set."""
-    unit: str
+    """Such as "<= 23", "88-92"; in words where it is no number; empty: none was set."""
     n: int
     """Rows, cases or papers that it was measured on."""
 
     @property
     def met(self) -> bool | None:
-        if not self.target or math.isnan(self.reached):
+        """None where no number was set, or nothing measured."""
+        limits = re.fullmatch(r"(?:(<=|>=) )?([\d.]+)(?:-([\d.]+))?", self.target)
+        if limits is None or math.isnan(self.reached):
             return None
-        sign, limit = self.target.split()
-        return self.reached <= float(limit) if sign == "<=" else self.reached >= float(limit)
+        reached = float(self.reached)
+        if limits[3]:
+            return float(limits[2]) <= reached <= float(limits[3])
+        return reached <= float(limits[2]) if limits[1] == "<=" else reached >= float(limits[2])
 
 
 def main(truth: Path, written: Path) -> list[Measure]:
     measures = [*hours(truth), *speed(truth), *peaks(truth), *bad_runs(truth), *contested(truth), *curves(truth)]
     _show(measures)
-    rows = [asdict(one) | {"met": one.met, "reached": None if math.isnan(one.reached) else one.reached} for one in measures]
-    text = json.dumps(rows, indent=1)
+    text = json.dumps(record(measures), indent=1)
     try:
         written.write_text(text + "\n")
     except OSError as error:
@@ -65,6 +69,12 @@ def main(truth: Path, written: Path) -> list[Measure]:
 
 def _table(truth: Path, name: str) -> Path:
     return truth / name if (truth / name).exists() else TABLES / name
+
+
+def record(measures: Sequence[Measure]) -> list[dict[str, object]]:
+    """The rows of validation.json; `reached` is null where nothing could be measured."""
+    numbers = [None if math.isnan(one.reached) else float(one.reached) for one in measures]
+    return [asdict(one) | {"reached": number, "met": one.met} for one, number in zip(measures, numbers, strict=True)]
 
 
 def _with_shipped(rows: Sequence[T], shipped: Sequence[T]) -> list[T]:
@@ -100,12 +110,12 @@ def _in_step(runs: Iterable[WholeRun]) -> Array:
 
 def _error(measure: str, ratios: Array, target: str) -> Measure:
     median = float(np.median(np.abs(ratios - 1))) if len(ratios) else math.nan
-    return Measure(measure, round(100 * median, 2), target, "%", len(ratios))
+    return Measure(f"{measure}, %", round(100 * median, 2), target, len(ratios))
 
 
 def _within(measure: str, ratios: Array, log_factor: float, target: str) -> Measure:
     share = float((np.abs(np.log(ratios)) <= log_factor).mean()) if len(ratios) else math.nan
-    return Measure(measure, round(100 * share, 1), target, "%", len(ratios))
+    return Measure(f"{measure}, %", round(100 * share, 1), target, len(ratios))
 
 
 # ---- throughput and FLOPs --------------------------------------------------------------------------------------------
@@ -119,13 +129,13 @@ def speed(truth: Path) -> list[Measure]:
     return [
         _error("in-step throughput, model sizes left out: median error", ratios, "<= 2.6"),
         _p90("in-step throughput, model sizes left out: error, p90", ratios),
-        Measure("FLOPs: error, p95", round(p95, 3), "<= 0.06", "%", len(rows)),
+        Measure("FLOPs: error, p95, %", round(p95, 3), "<= 0.06", len(rows)),
     ]
 
 
 def _p90(measure: str, ratios: Array) -> Measure:
     p90 = float(np.quantile(np.abs(ratios - 1), 0.9)) if len(ratios) else math.nan
-    return Measure(measure, round(100 * p90, 1), "", "%", len(ratios))
+    return Measure(f"{measure}, %", round(100 * p90, 1), "", len(ratios))
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
@@ -144,7 +154,7 @@ def peaks(truth: Path) -> list[Measure]:
     return [
         _error("peak memory, sections left out: median error", ratios, "<= 4"),
         _p90("peak memory, sections left out: error, p90", ratios),
-        Measure('peak memory: false "fits" with 1.10 x + 1 GiB', false, "<= 0", "rows", len(rows)),
+        Measure('peak memory: false "fits" with 1.10 x + 1 GiB, rows', int(false), "<= 0", len(rows)),
     ]
 
 
@@ -167,8 +177,8 @@ def bad_runs(truth: Path) -> list[Measure]:
     others = [row for row in _rows(truth, "training_runs.csv") if row.get("id") not in known]
     alarms = sum(bool(implausible(published.run_of(row))) for row in others)
     return [
-        Measure("implausible published reports flagged", round(100 * sum(caught) / len(caught), 1), ">= 100", "%", len(caught)),
-        Measure("implausible runs: false alarms", round(100 * alarms / max(1, len(others)), 2), "<= 2", "%", len(others)),
+        Measure("implausible published reports flagged, %", round(100 * sum(caught) / len(caught), 1), ">= 100", len(caught)),
+        Measure("implausible runs: false alarms, %", round(100 * alarms / max(1, len(others)), 2), "<= 2", len(others)),
     ]
 
 
@@ -200,8 +210,8 @@ def contested(truth: Path) -> list[Measure]:
     low, high = _resampled(shares)
     name = "contested verdicts from metadata (screening only)"
     return [
-        Measure(f"{name}: answered", round(100 * answered / max(1, len(rows)), 1), "", "%", len(rows)),
-        Measure(f"{name}: right [{low:.0f}-{high:.0f}]", round(100 * float(shares.mean()), 1), "", "%", answered),
+        Measure(f"{name}: answered, %", round(100 * answered / max(1, len(rows)), 1), "", len(rows)),
+        Measure(f"{name}: right, % [{low:.0f}-{high:.0f}]", round(100 * float(shares.mean()), 1), "", answered),
     ]
 
 
@@ -219,19 +229,19 @@ def _resampled(shares: Array) -> tuple[float, float]:
 def curves(truth: Path) -> list[Measure]:
     """What the benchmark of learning curves measures, where its data are at hand (a checkout with its tests)."""
     try:
-        measures = importlib.import_module("tests.benchmarks.curves").measures
-    except (ModuleNotFoundError, AttributeError) as error:
-        print(f"curves: left out: {error}", file=sys.stderr)
+        benchmark = importlib.import_module("tests.benchmarks.curves")
+    except ModuleNotFoundError:
+        print("curves: tests/benchmarks is not here; their figures are left out", file=sys.stderr)
         return []
-    return [Measure(**row) for row in measures(truth)]
+    return [Measure(**row) for row in benchmark.validate(truth)]
 
 
 def _show(measures: Sequence[Measure]) -> None:
     wide = max(len(one.measure) for one in measures)
-    print(f"{'measure':{wide}}  {'reached':>9}  {'target':>9}        n")
+    print(f"{'measure':{wide}}  reached  target")
     for one in measures:
-        verdict = {True: "yes", False: "NO", None: ""}[one.met]
-        print(f"{one.measure:{wide}}  {one.reached:>7g} {one.unit[:4]:4} {one.target:>8}  {verdict:3} {one.n:>5}")
+        verdict = {True: "reached", False: "NOT REACHED", None: ""}[one.met]
+        print(f"{one.measure:{wide}}  {one.reached:7g}  {one.target:8}  {verdict:11}  n = {one.n}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Which way published comparisons of transfer with training from scratch point: a screening feature, never the decision.
 
 What can be read before anything is measured hardly tells a contested case (general fine-tuning or continued pre-training
-against a model of the domain's own): papers contradict each other, and the data ratio decides only the ends. So most such
-rows get "run a pilot". The probabilities are shares in the shipped table (`ft_vs_scratch.csv`), every paper with the
-same weight; that table favours transfer, as publications do.
+against a model of the domain's own): papers contradict each other, and the data ratio decides only the ends. So many such
+rows get "run a pilot". The probabilities are shares in the shipped table (`ft_vs_scratch.csv`), every paper with the same
+weight; that table favours transfer, as publications do, and the rule was made with its papers in view.
 """
 
 from __future__ import annotations
