@@ -62,7 +62,8 @@ def checked(raw: Raw, data: Data) -> Row | Rejected:
     text = raw.values.get(data.text or "")
     label, id_, group = (_named(raw.values, column) for column in (data.label, data.id, data.group))
     if reason := _wrong_text(text) or _wrong_label(label) or _wrong_name("id", id_) or _wrong_name("group", group):
-        return Rejected(raw.row, reason, excerpt(str(raw.values if text is None else text)))
+        shown = {column: raw.values.get(column) for column in (data.id, data.label, data.group, data.text) if column}
+        return Rejected(raw.row, reason, excerpt(str(shown)))
     assert isinstance(text, str)
     return Row(raw.row, text, label or "", id_ or "", group or "")
 

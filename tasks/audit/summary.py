@@ -88,11 +88,11 @@ def warnings(path: object, facts: dict[str, Any], rejected: dict[str, int], **co
     ]
     if n := facts["near_conflicts"]:
         found.append(f"{n:,} clusters of near duplicates disagree about the label: look for wrong labels there")
-    found += [f"{n:,} rows have no {what}: {meaning}" for what, meaning in NO_NAME.items() if (n := counts[f"no_{what}"])]
+    found += [f"rows without {what}: {n:,}; {meaning}" for what, meaning in NO_NAME.items() if (n := counts[f"no_{what}"])]
     return found
 
 
-NO_NAME = {"id": "the hash of the text names them", "group": "each of them counts as a group of its own"}
+NO_NAME = {"id": "a hash of the text names each", "group": "each counts as a group of its own"}
 
 
 def _about_rejected(path: object, delivered: int, rejected: dict[str, int], conflicts: int) -> Iterable[str]:
