@@ -154,5 +154,5 @@ def whole_runs(rows: Iterable[Row]) -> list[WholeRun]:
         if key not in seen:
             seen.add(key)
             mfu = whole_run_mfu(run, case.gpu) or math.nan
-            kept.append(WholeRun(row["id"], case, run.gpu_hours, mfu, run.mfu_reported))
+            kept.append(WholeRun(row.get("id", "").lower(), case, run.gpu_hours, mfu, run.mfu_reported))
     return kept

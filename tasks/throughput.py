@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.cost import Band, find_gpu, fits, flops_per_token
+from tasks.stage import UserError
 
 Array = NDArray[np.float64]
 TABLE = Path(__file__).with_name("tables") / "mfu_mosaic_benchmark.csv"
@@ -130,9 +131,13 @@ def _benchmark() -> list[Measured]:
 
 
 def benchmark(path: Path) -> list[Measured]:
-    """The rows of the benchmark table."""
+    """The rows of the benchmark table whose model's shape is known. UserError if a column is missing or no number."""
     with path.open(newline="", encoding="utf-8") as file:
-        return [_measured(row) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    try:
+        return [_measured(row) for row in rows if row["Model"] in LAYERS_WIDTH]
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: {error}; give the columns of {TABLE}") from None
 
 
 def _measured(row: dict[str, str]) -> Measured:

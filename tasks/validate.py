@@ -173,7 +173,7 @@ def bad_runs(truth: Path) -> list[Measure]:
     """Known bad reports flagged, and false alarms among the other runs of the table."""
     bad = _rows(truth, "implausible_runs.csv")
     caught = [bool(implausible(published.run_of(row))) for row in bad] + [*bad_documents().values()]
-    known = {row["id"] for row in bad}
+    known = {row.get("id") for row in bad}
     others = [row for row in _rows(truth, "training_runs.csv") if row.get("id") not in known]
     alarms = sum(bool(implausible(published.run_of(row))) for row in others)
     return [
