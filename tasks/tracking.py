@@ -30,6 +30,7 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # 7 by default: an outage then blocks for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 METRICS_A_BATCH = 1000  # MLflow's limit of one log_batch
 
@@ -62,13 +63,13 @@ def project(settings: Params, metrics: Path | None = None) -> int:
     with locked("mlflow"):
         api = client()
         where = experiment(api, settings.use_case.name)
-        complete, begun = _found(api, where, parent.record_sha256)
-        missing = [run for run in (parent, *children) if run.record_sha256 not in complete]
-        above = (complete | begun).get(parent.record_sha256)
+        known, begun = found(api, where, parent.record_sha256)
+        missing = [run for run in (parent, *children) if run.record_sha256 not in known]
+        above = (known | begun).get(parent.record_sha256)
         for run in missing:
-            run_id = begun.get(run.record_sha256) or _create(api, where, run, above)
+            run_id = begun.get(run.record_sha256) or begin(api, where, run, above)
             above = above or run_id
-            _fill(api, run_id, run)
+            complete(api, run_id, run)
         shown.write_text(_digest([parent, *children]))
     return len(missing)
 
@@ -79,7 +80,7 @@ def parent_of(settings: Params) -> tuple[str, str | None]:
     api = client()
     where = experiment(api, settings.use_case.name)
     version = runs.planned(settings)[0].record_sha256
-    return where, _found(api, where, version)[0].get(version)
+    return where, found(api, where, version)[0].get(version)
 
 
 def store() -> str:
@@ -123,28 +124,29 @@ def _digest(planned: list[Run]) -> str:
     return records.sha256_of([store(), made, [run.record_sha256 for run in planned]])
 
 
-def _found(api: MlflowClient, where: str, version: str) -> tuple[dict[str, str], dict[str, str]]:
+def found(api: MlflowClient, where: str, version: str) -> tuple[dict[str, str], dict[str, str]]:
     """Of this version of the data: `record.sha256` to run id, of the complete runs and of those cut short."""
-    complete: dict[str, str] = {}
+    ended: dict[str, str] = {}
     begun: dict[str, str] = {}
     token: str | None = None
     while True:
         page = api.search_runs([where], f"tags.`data.version` = '{version}'", max_results=1000, page_token=token)
         for run in page:
-            into = complete if run.info.status == "FINISHED" else begun
+            into = ended if run.info.status == "FINISHED" else begun
             into[run.data.tags.get("record.sha256", "")] = run.info.run_id
         token = page.token
         if not token:
-            return complete, begun
+            return ended, begun
 
 
-def _create(api: MlflowClient, where: str, run: Run, above: str | None) -> str:
+def begin(api: MlflowClient, where: str, run: Run, above: str | None) -> str:
+    """Create the run, under the run `above`; it is running until `complete`."""
     tags = run.tags | {"record.sha256": run.record_sha256} | ({"mlflow.parentRunId": above} if above else {})
     start = run.millis - round(run.seconds * 1000)
     return str(api.create_run(where, start_time=start, tags=lineage() | tags, run_name=run.name).info.run_id)
 
 
-def _fill(api: MlflowClient, run_id: str, run: Run) -> None:
+def complete(api: MlflowClient, run_id: str, run: Run) -> None:
     """Everything but the run itself; doing it twice gives the same run."""
     from mlflow.entities import Metric, Param
 

@@ -1,0 +1,77 @@
+"""A trained model as one folder that `mlflow.pyfunc` loads anywhere, without any code of this project.
+
+In it: `artifacts/model` (the files of `model/`), `code/serving.py`, the script that MLflow runs, what packages it needs, and
+in `records/` the model card and the records about the model. No pickle.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version as installed
+from pathlib import Path
+from types import ModuleType
+
+from tasks import model_card
+from tasks.model_card import About
+from tasks.records import sha256_of_file
+from tasks.runs import RESULTS
+
+MODEL = Path("model")
+HERE = Path(__file__).parent
+RECORDS = ("decision.json", "plan.json", "train.json", "evaluation.json", "audit.json")
+NEEDS = {
+    "linear": ("numpy", "pandas", "safetensors"),
+    "encoder": ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers"),
+}
+LEFT_BY_MLFLOW = "registered_model_meta"  # name and version, written when a version is loaded from a local store
+Manifest = dict[str, str]
+
+
+def pack(folder: Path, about: About) -> None:
+    """The model as `mlflow.pyfunc` loads it, with the records about it beside."""
+    kind = "encoder" if (MODEL / "tokenizer.json").exists() else "linear"
+    needs = [f"{package}=={installed(package).partition('+')[0]}" for package in ("mlflow", *NEEDS[kind])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's, about its own type hints
+        import mlflow.pyfunc
+
+        mlflow.pyfunc.save_model(
+            str(folder),
+            python_model=str(HERE / "served.py"),
+            code_paths=[str(HERE / "serving.py")],
+            artifacts={"model": str(MODEL)},
+            pip_requirements=needs,
+        )
+    described = folder / "MLmodel"
+    described.write_text(described.read_text().replace(str(HERE / "served.py"), "served.py"))
+    kept = folder / "records"
+    kept.mkdir()
+    for name in RECORDS:
+        shutil.copyfile(RESULTS / name, kept / name)
+    (kept / "model_card.md").write_text(model_card.card(about, about.training.files), encoding="utf-8")
+
+
+def guesses(folder: Path, texts: Sequence[str]) -> list[str]:
+    """The likeliest label of each text, by the version's own code, from source, and its own files."""
+    source = folder / "code" / "serving.py"
+    serving = ModuleType(f"serving_{sha256_of_file(source)[:12]}")
+    sys.modules[serving.__name__] = serving
+    exec(compile(source.read_bytes(), str(source), "exec"), serving.__dict__)  # noqa: S102 (hash checked by `verify`)
+    model = serving.load(folder / "artifacts" / "model")
+    return [model.labels[i] for i in model.probabilities(list(texts)).argmax(1)]
+
+
+def manifest(folder: Path) -> Manifest:
+    """Each file below `folder` with its sha256."""
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: sha256_of_file(path) for name, path in files.items() if name != LEFT_BY_MLFLOW}
+
+
+def differences(there: Manifest, signed: Manifest) -> list[str]:
+    """What of `there` is not as in `signed`, in words."""
+    gone = [f"{name} is missing" for name in signed if name not in there]
+    changed = [f"{name} was changed" for name in signed if name in there and there[name] != signed[name]]
+    return gone + changed + [f"{name} was added" for name in there if name not in signed]

@@ -1,0 +1,219 @@
+"""Registration with a real store: what a version carries, that it is one, and that nobody changes it unseen."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import ledger, packed, records, registry, tracking
+from tasks.registry import register, verify
+from tasks.stage import Refused, UserError
+from tests import use_case
+from tests.use_case import NAME, settings
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*noload:sqlalchemy.exc.SADeprecationWarning")
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Iterator[Path]:
+    """A use case with a trained model, the current folder of this test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = use_case.repository(tmp_path / "person", settings())
+    use_case.trained(180)
+    shutil.copyfile(empty_store, folder / "mlflow.db")
+    yield folder
+    use_case.leave()
+
+
+def version(number: int) -> Any:
+    return tracking.client().get_model_version(NAME, str(number))
+
+
+def stored(number: int) -> Path:
+    with registry.files_of(version(number)) as folder:
+        return folder
+
+
+def test_a_version_names_its_model_data_decision_and_the_ledgers_commit(repo: Path) -> None:
+    made = register(settings())
+    assert made == registry.Registered(NAME, "1", True)
+    tags = version(1).tags
+    assert (tags["dvc.md5"], tags["branch"]) == ("d41d8cd9", "full")
+    assert tags["decision.sha256"] == records.sha256_of(use_case.decision().model_dump(mode="json"))
+    assert tags["evaluation.sha256"] == records.sha256_of(use_case.evaluated().model_dump(mode="json"))
+    assert tags["git.sha"] == ledger.tip()
+    assert ledger.show("results/decision.json", tags["git.sha"]) == (repo / "results" / "decision.json").read_text()
+    assert version(1).aliases == ["challenger"]
+    assert "| **this model** | 0.950 (" in version(1).description
+    assert verify(NAME, 1) == []
+
+
+@pytest.mark.usefixtures("repo")
+def test_the_same_model_with_the_same_evaluation_is_one_version_and_one_run() -> None:
+    register(settings())
+    api = tracking.client()
+    (where,) = (e.experiment_id for e in api.search_experiments(filter_string=f"name = '{NAME}'"))
+    before, tip = len(api.search_runs([where])), ledger.tip()
+    assert register(settings()) == registry.Registered(NAME, "1", False)
+    assert (len(api.search_runs([where])), ledger.tip()) == (before, tip)
+    use_case.trained(190)
+    assert register(settings()) == registry.Registered(NAME, "2", True)
+    assert api.get_registered_model(NAME).aliases == {"challenger": 2}
+
+
+def test_a_registered_model_loads_in_another_folder_without_the_project(repo: Path, tmp_path: Path) -> None:
+    register(settings())
+    script = (
+        "import sys, mlflow, pandas as pd\n"
+        f"model = mlflow.pyfunc.load_model('models:/{NAME}@challenger')\n"
+        "for given in (['word1 was said', 'word2 was said'], pd.DataFrame({'review': ['word1 was said', 'word2 was said']})):\n"
+        "    out = model.predict(given)\n"
+        "    print(list(out.columns), list(out.label), [round(float(x), 3) for x in out.probability_positive])\n"
+        "print([name for name in sys.modules if name.startswith('tasks')])\n"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=env | {"MLFLOW_TRACKING_URI": f"sqlite:///{repo}/mlflow.db"},
+        capture_output=True,
+        text=True,
+    )
+    line = "['label', 'probability_negative', 'probability_positive'] ['positive', 'negative'] [0.999, 0.0]"
+    assert (done.returncode, done.stdout) == (0, f"{line}\n{line}\n[]\n"), done.stderr
+    assert verify(NAME, 1) == []
+
+
+@pytest.mark.usefixtures("repo")
+def test_the_files_of_a_version_are_its_model_its_code_and_its_records_and_no_pickle() -> None:
+    register(settings())
+    names = set(packed.manifest(stored(1)))
+    assert {"artifacts/model/linear.safetensors", "code/serving.py", "served.py", "records/model_card.md"} <= names
+    assert {f"records/{name}.json" for name in ("decision", "plan", "evaluation", "audit")} <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".bin", ".pt"))]
+    card = (stored(1) / "records" / "model_card.md").read_text()
+    for said in (
+        "# movie-reviews: full",
+        "label = positive",
+        "0.950",
+        "tfidf",
+        "None: nothing",
+        "2027-05-01",
+        "linear.safetensors",
+    ):
+        assert said in card
+    assert "/tmp/" not in (stored(1) / "MLmodel").read_text()
+
+
+def test_training_again_cannot_touch_a_version(repo: Path) -> None:
+    register(settings())
+    use_case.trained(20)
+    shutil.rmtree(repo / "model")
+    assert verify(NAME, 1) == []
+    texts = [row.text for row in use_case.ROWS]
+    assert sum(a == row.label for a, row in zip(registry.packed.guesses(stored(1), texts), use_case.ROWS, strict=True)) == 190
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_changed_missing_or_added_file_is_found() -> None:
+    register(settings())
+    folder = stored(1)
+    weights = folder / "artifacts" / "model" / "linear.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    (folder / "records" / "audit.json").unlink()
+    (folder / "code" / "sitecustomize.py").write_text("print('mine')")
+    assert verify(NAME, 1) == [
+        "records/audit.json is missing",
+        "artifacts/model/linear.safetensors was changed",
+        "code/sitecustomize.py was added",
+    ]
+    with pytest.raises(Refused, match=r"its stored files changed: records/audit\.json is missing"):
+        register(settings())
+    shutil.rmtree(folder)
+    assert verify(NAME, 1) == [f"{folder} is gone from the store"]
+
+
+@pytest.mark.usefixtures("repo")
+def test_forged_bytecode_beside_the_checked_source_does_not_survive_the_check() -> None:
+    register(settings())
+    cache = stored(1) / "code" / "__pycache__"
+    cache.mkdir(exist_ok=True)
+    (cache / "serving.cpython-311.pyc").write_bytes(b"forged")
+    assert verify(NAME, 1) == []
+    assert not cache.exists()
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_version_made_by_hand_or_with_anothers_commit_does_not_verify() -> None:
+    register(settings())
+    api = tracking.client()
+    unsigned = ["the ledger has no registration of version 2 under its tag git.sha"]
+    api.create_model_version(NAME, version(1).source, None, tags={"git.sha": version(1).tags["git.sha"]})
+    assert verify(NAME, 2) == unsigned
+    api.set_model_version_tag(NAME, "1", "git.sha", ledger.append("something else", {}))
+    assert verify(NAME, 1) != []
+
+
+@pytest.mark.usefixtures("repo")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"done": 9}, "its training is not finished: 9 of 10 steps"),
+        ({"baselines": ("majority",)}, "results/evaluation.json lacks the baselines tfidf"),
+    ],
+)
+def test_an_unfinished_training_and_a_missing_baseline_are_refused(options: dict[str, Any], reason: str) -> None:
+    use_case.trained(180, **options)
+    with pytest.raises(Refused, match=reason):
+        register(settings())
+
+
+@pytest.mark.usefixtures("repo")
+def test_files_and_records_that_do_not_belong_together_are_refused() -> None:
+    evaluation = Path("results/evaluation.json").read_bytes()
+    use_case.trained(170)
+    Path("results/evaluation.json").write_bytes(evaluation)
+    with pytest.raises(Refused, match=r"evaluation\.json is of another model"):
+        register(settings())
+    use_case.trained(170)
+    Path("model/serving.json").write_text("{}")
+    with pytest.raises(Refused, match="model/ holds other files"):
+        register(settings())
+    Path("results/evaluation.json").unlink()
+    with pytest.raises(UserError, match=r"evaluation\.json: not found"):
+        register(settings())
+
+
+@pytest.mark.usefixtures("repo")
+def test_nothing_is_registered_where_no_branch_fits() -> None:
+    records.write(use_case.plan().model_copy(update={"branch": None}), Path("results/plan.json"))
+    assert register(settings()) is None
+
+
+@pytest.mark.usefixtures("repo")
+def test_a_registration_that_was_cut_short_leaves_no_second_run_or_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    for broken in ("create_model_version", "set_registered_model_alias"):
+        use_case.trained(180 if broken == "create_model_version" else 190)
+        with monkeypatch.context() as patch:
+            patch.setattr(f"mlflow.MlflowClient.{broken}", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                register(settings())
+        register(settings())
+    api = tracking.client()
+    assert [v.version for v in api.search_model_versions(f"name = '{NAME}'", order_by=["version_number ASC"])] == [1, 2]
+    assert (verify(NAME, 1), verify(NAME, 2)) == ([], [])
+
+
+@pytest.mark.usefixtures("repo")
+def test_an_unknown_version_is_one_line() -> None:
+    with pytest.raises(UserError, match="movie-reviews has no version 7: nothing is registered under that name"):
+        registry.version_of(NAME, 7)
+    register(settings())
+    with pytest.raises(UserError, match="movie-reviews has no version 7: it has 1"):
+        registry.version_of(NAME, 7)
