@@ -26,6 +26,7 @@ from tasks.stage import UserError
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 SHELF = Path("shelf.yaml")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5")
 
 
 class Package(Record):
@@ -74,7 +75,7 @@ def folder(name: str) -> Path:
     """Where the base model `name` lies, every file of it just compared with its pinned sha256 (0.1 s for 100 MB)."""
     entry = _entry(name)
     if wrong := _other(_place(name), entry):
-        again = "make install" if entry.package else f"python -m tasks.shelf {name} FOLDER LICENCE"
+        again = "python -m tasks.shelf" + ("" if entry.package else f" {name} FOLDER LICENCE")
         raise UserError(f"base model {name}: {_place(name) / wrong[0]} is missing or not what shelf.yaml pins; run `{again}`")
     return _place(name)
 
@@ -104,7 +105,7 @@ def add(name: str, source: Path, licence: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"{name}: not a name for a base model: letters, digits, dots and dashes")
     _refuse_unsafe(source)
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config = _json(source / "config.json")
     entry = Entry(
         licence=licence.lower(),
         source="added by hand",
@@ -119,10 +120,14 @@ def add(name: str, source: Path, licence: str) -> None:
 
 def parameters(weights: Path) -> int:
     """How many floating-point numbers a safetensors file holds, read from its header."""
-    with weights.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    shapes = [tensor["shape"] for key, tensor in header.items() if key != "__metadata__" and "F" in tensor["dtype"]]
-    return sum(math.prod(shape) for shape in shapes)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, "numpy") as file:
+            tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (it is no mapping)
+            return sum(math.prod(tensor.get_shape()) for tensor in tensors if "F" in tensor.get_dtype())
+    except SafetensorError as error:
+        raise UserError(f"{weights}: not a safetensors file: {error}") from None
 
 
 def _made(package: Package, scratch: Path) -> Path:
@@ -147,7 +152,7 @@ def _like(name: str, made: Path, differs: dict[str, Any]) -> None:
     build(name)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(folder(name) / file, made / file)
-    config = json.loads((folder(name) / "config.json").read_text(encoding="utf-8"))
+    config = _json(folder(name) / "config.json")
     (made / "config.json").write_text(json.dumps(config | differs, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -170,14 +175,21 @@ def _put(name: str, made: Path) -> None:
 
 def _refuse_unsafe(source: Path) -> None:
     if missing := [file for file in FILES if not (source / file).is_file()]:
-        pickles = [path.name for path in source.glob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5")]
+        pickles = [path.name for path in source.glob("*") if path.suffix in PICKLES]
         instead = f"; {pickles[0]} can run code when loaded and is not taken" if pickles else ""
-        raise UserError(f"{source}: has no {missing[0]}{instead}; save it with save_pretrained(..., safe_serialization=True)")
+        raise UserError(f"{source}: has no {missing[0]}{instead}; save model and tokenizer with save_pretrained")
     for file in ("config.json", "tokenizer_config.json"):
-        if "auto_map" in json.loads((source / file).read_text(encoding="utf-8")):
+        if "auto_map" in _json(source / file):
             raise UserError(
                 f"{source / file}: auto_map names code of its own, which is never run; use a model of a known class"
             )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise UserError(f"{file}: not JSON") from None
 
 
 def _append(name: str, entry: Entry) -> None:
