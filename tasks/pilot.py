@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from tasks import cells, documents, params, records, stage
+from tasks.evidence import seconds_at
 from tasks.ladder import Ladder, Step, ladder
 from tasks.records import Candidate, Candidates, Cell, Pilot, Shortlist
 from tasks.screen import measure_all
@@ -26,28 +25,24 @@ def main(train: Path, candidates: Path, screen: Path, out: Path) -> None:
     continued = records.read(Shortlist, SHORTLIST).continued.get(branch, [])
     cells.refill(str(out))
     screened = records.read(Pilot, screen).cells
-    wanted = [(base, step) for base in bases if _name(base) in continued for step in steps_for(base, screened, plan)]
+    wanted = [(base, step) for base in bases if _name(base) in continued for step in steps_for(base, screened, plan, task)]
     measured = measure_all(branch, task, wanted, documents.labels_of(rows), f"pilot of {branch}")
     reason = "measured in full by its screen" if plan.regime == "cross-validation" else "not on the shortlist"
     left = {_name(base): reason for base in bases if not any(base is other for other, _ in wanted)}
     records.write(Pilot(branch=branch, regime=plan.regime, cells=measured, not_continued=left), out)
 
 
-def steps_for(base: Candidate | None, screened: list[Cell], plan: Ladder) -> list[Step]:
+def steps_for(base: Candidate | None, screened: list[Cell], plan: Ladder, task: str) -> list[Step]:
     """The upper rungs, or the one run on all rows where that is cheaper."""
     known = [cell for cell in screened if cell.base_sha256 == (base.sha256 if base else None)]
-    if plan.whole and _seconds(known, plan.whole) < _seconds(known, plan.pilot):
+    if plan.whole and _seconds(known, plan.whole, task) < _seconds(known, plan.pilot, task):
         return plan.whole
     return plan.pilot
 
 
-def _seconds(known: list[Cell], steps: list[Step]) -> float:
-    """CPU-seconds of `steps`, on the line through the cells known: a start-up cost and a cost a row."""
-    n, seconds = np.array([c.n for c in known]), np.array([c.measured.cpu_seconds for c in known])
-    if len(set(n.tolist())) < 2:
-        return float(sum(step.n for step in steps) * seconds.mean() / n.mean())
-    slope, start = np.polyfit(n, seconds, 1)
-    return float(sum(max(start, 0.0) + max(slope, 0.0) * step.n for step in steps))
+def _seconds(known: list[Cell], steps: list[Step], task: str) -> float:
+    """CPU-seconds of `steps`, foretold from the cells known."""
+    return sum(seconds_at(known, known[0].branch, task, step.n)[0] for step in steps)
 
 
 def _name(base: Candidate | None) -> str:
