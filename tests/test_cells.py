@@ -1,0 +1,91 @@
+"""Cells are measured once: the real screen stage of the TF-IDF branch, in a repository of its own."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import documents
+from tasks.documents import Document
+
+ROOT = Path(__file__).parent.parent
+GOOD, BAD = ["superb", "charming", "moving", "witty"], ["dull", "clumsy", "tedious", "flat"]
+WORDS = ["film", "plot", "actor", "scene", "script", "camera", "story", "music", "ending", "cast", "pace", "tone"]
+
+
+def rows(n: int) -> list[Document]:
+    draw = random.Random(0)
+    texts = [" ".join([draw.choice((GOOD, BAD)[i % 2]), *draw.sample(WORDS, 6)]) for i in range(n)]
+    return [Document(f"r{i}", text, ("good", "bad")[i % 2], f"r{i}") for i, text in enumerate(texts)]
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A repository with training rows and a settings file, ready for `tasks.screen`."""
+    git(tmp_path, "init")
+    documents.write(rows(300), tmp_path / "train.jsonl")
+    (tmp_path / "candidates.json").write_text('{"schema_version": 1, "candidates": []}')
+    settings(tmp_path, seeds=1)
+    return tmp_path
+
+
+def settings(folder: Path, seeds: int) -> None:
+    (folder / "params.yaml").write_text(f"pilots: {{branches: [baseline], rungs: [40, 80, 160], seeds: {seeds}}}\n")
+
+
+def screen(folder: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "tasks.screen", "train.jsonl", "candidates.json", "results/screen/baseline.json"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    record = json.loads((folder / "results/screen/baseline.json").read_text())
+    return list(record["cells"])
+
+
+def kept(folder: Path) -> dict[str, int]:
+    """Every cell in the store and when it was written."""
+    return {path.stem: path.stat().st_mtime_ns for path in (folder / ".git/crossover/cells").rglob("*.json")}
+
+
+def test_a_second_screen_measures_nothing_and_writes_the_same_record(workplace: Path) -> None:
+    first, before = screen(workplace), kept(workplace)
+    assert [cell["n"] for cell in first] == [40, 80]
+    assert screen(workplace) == first
+    assert kept(workplace) == before
+
+
+def test_one_more_seed_measures_only_its_own_cells(workplace: Path) -> None:
+    first, before = screen(workplace), kept(workplace)
+    settings(workplace, seeds=2)
+    second = screen(workplace)
+    assert [(cell["n"], cell["seed"]) for cell in second] == [(40, 0), (40, 1), (80, 0), (80, 1)]
+    assert [cell for cell in second if cell["seed"] == 0] == first
+    assert {key: time for key, time in kept(workplace).items() if key in before} == before
+
+
+def test_one_more_row_measures_again_only_the_subsets_that_hold_it(workplace: Path) -> None:
+    screen(workplace)
+    before = kept(workplace)
+    documents.write([*rows(300), Document("new", "a superb film after all", "good", "new")], workplace / "train.jsonl")
+    cells = screen(workplace)
+    assert sum(cell["key"] not in before for cell in cells) <= 1
+
+
+def test_a_new_clone_takes_its_cells_from_the_committed_record(workplace: Path) -> None:
+    first = screen(workplace)
+    git(workplace, "add", "-A")
+    git(workplace, "commit", "-m", "with results")
+    shutil.rmtree(workplace / ".git/crossover/cells")
+    (workplace / "results/screen/baseline.json").unlink()  # as DVC does before it runs a stage
+    before = {cell["key"] for cell in first}
+    assert screen(workplace) == first  # seconds and all: nothing was measured
+    assert set(kept(workplace)) == before
