@@ -69,11 +69,10 @@ def _range(now: float | None) -> tuple[float, float]:
 
 
 def _both_sides(case: Case, name: str, now: float | None, move: Move, low: float, high: float) -> list[Flip]:
-    start = high if now is None else now  # no limit now: only a limit can change something
-    sides = [_side(case, name, now, move, start, low)]
-    if now is not None:
-        sides.append(_side(case, name, now, move, max(now, low), high))
-    if found := [side for side in sides if side]:
+    top = high if now is None else now  # no limit now: only a limit can change something
+    below = _side(case, name, now, move, top, low) if top > low else None
+    above = _side(case, name, now, move, max(now, low), high) if now is not None and now < high else None
+    if found := [side for side in (below, above) if side]:
         return found
     note = f"none between {formats.short(low)} and {formats.short(high)}"
     return [Flip(constraint=name, now=now, at=None, to_branch=None, side="below" if now is None else "above", note=note)]

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks import decide, records
+from tasks.decide import Inputs
+from tasks.records import Decision, Plan
+from tests.decide import synthetic
+
+
+@pytest.fixture(scope="module")
+def given() -> Inputs:
+    return synthetic.inputs()
+
+
+@pytest.fixture(scope="module")
+def decision(given: Inputs) -> Decision:
+    return decide.decide(given)[0]
+
+
+def test_every_pair_is_in_the_record_with_its_prediction_and_cost(decision: Decision) -> None:
+    assert {(o.branch, o.base_model) for o in decision.branches} == set(synthetic.LAWS)
+    for option in decision.branches:
+        p = option.predicted
+        assert p.value is not None
+        assert p.low90 is not None
+        assert p.high90 is not None
+        assert p.low90 <= p.value <= p.high90
+        assert option.cost_usd
+        assert option.hours
+        assert 0 < option.cost_usd.low <= option.cost_usd.value <= option.cost_usd.high
+
+
+def test_time_is_that_of_the_cells_over_the_cores_they_kept_busy(decision: Decision) -> None:
+    """The made-up pilots take 0.04 s a row and epoch and 0.3 s to start, on 1.8 cores; 2,400 rows take three epochs."""
+    full = next(o for o in decision.branches if (o.branch, o.base_model) == ("full", "MiniLM-L6"))
+    assert full.hours
+    assert full.hours.value == pytest.approx((0.04 * 2400 * 3 + 0.3) / 1.8 / 3600, rel=0.1)
+
+
+def test_the_flat_view_holds_each_branch_once(decision: Decision) -> None:
+    assert set(decision.by_branch) == {branch for branch, _ in synthetic.LAWS}
+    assert all(set(row) == {"p_target", "cost_usd", "expected_regret"} for row in decision.by_branch.values())
+
+
+def test_it_expires_ninety_days_after_the_prices(decision: Decision) -> None:
+    assert (decision.inputs["prices_as_of"], decision.expires_on) == ("2026-11", "2027-01-30")
+
+
+def test_equal_inputs_give_equal_bytes() -> None:
+    first, second = (
+        records.sha256_of([r.model_dump(mode="json") for r in decide.decide(synthetic.inputs())]) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_the_rule_of_thumb_is_set_beside_the_measurement(decision: Decision) -> None:
+    rule = decision.rule_of_thumb
+    assert (rule.branch, rule.says) == ("full", "fine-tune")
+    assert rule.agrees == (decision.verdict.branch in ("probe", "lora", "full"))
+    assert len(rule.factors) == 6
+
+
+def test_scratch_that_is_steeper_crosses_within_the_range_and_a_flat_one_does_not() -> None:
+    steep = synthetic.LAWS | {("scratch", None): synthetic.Law(0.42, 0.7, 0.02, 0.012)}
+    flat = synthetic.LAWS | {("scratch", None): synthetic.Law(0.30, 0.05, 0.1, 0.012)}
+    crossed = decide.crossover(decide.case_of(synthetic.inputs(laws=steep, stopped=(), noise=0.0)).evidence)
+    assert crossed.status == "within x32"
+    assert crossed.n is not None
+    assert 240 < crossed.n < 3000
+    assert decide.crossover(decide.case_of(synthetic.inputs(laws=flat, stopped=(), noise=0.0)).evidence).n is None
+
+
+def test_folds_are_decided_from_one_size_and_say_nothing_of_other_sizes() -> None:
+    found, plan = decide.decide(synthetic.folded())
+    assert plan.branch == found.verdict.branch
+    assert found.crossover.status.startswith("not measured")
+    assert "rows" not in {flip.constraint for flip in found.flips}
+    assert not any(option.status == "not_continued" for option in found.branches)
+
+
+def test_the_stage_reads_the_named_branches_only(tmp_path: Path, given: Inputs) -> None:
+    results = tmp_path / "results"
+    synthetic.write(given, results)
+    (results / "screen" / "prompt.json").write_text("left behind, and no record")
+    (results / "pilot" / "prompt.json").write_text("left behind, and no record")
+    shutil.copy("params.yaml", tmp_path)
+    stage = ["audit.json", "candidates.json", "shortlist.json", "screen", "pilot", "decision.json", "plan.json"]
+    command = [sys.executable, "-m", "tasks.decide", *(f"results/{name}" for name in stage)]
+    subprocess.run(command, cwd=tmp_path, check=True, env={"PYTHONPATH": str(Path.cwd()), "OMP_WAIT_POLICY": "PASSIVE"})
+    written = records.read(Decision, results / "decision.json")
+    assert {o.branch for o in written.branches} == {"baseline", "probe", "lora", "full", "scratch"}
+    assert records.read(Plan, results / "plan.json").branch == written.verdict.branch
+
+
+def test_deciding_and_reporting_start_without_torch() -> None:
+    code = "import sys, tasks.decide, tasks.shortlist, tasks.report.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

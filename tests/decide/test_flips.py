@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tasks.choice import Case, choose
+from tasks.decide import case_of
+from tasks.flips import _index, _number, decision_map, flips
+from tasks.records import Flip
+from tests.decide import synthetic
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return case_of(synthetic.inputs(synthetic.settings(constraints={"budget_usd": 0.01, "deadline_hours": 0.1})))
+
+
+def moved(case: Case, name: str, value: float) -> Case:
+    constraint: Callable[[], Case] = lambda: replace(case, constraints=case.constraints.model_copy(update={name: value}))  # noqa: E731
+    if name == "rows":
+        return replace(case, n=round(value))
+    if name == "target":
+        return replace(case, objective=case.objective.model_copy(update={name: value}))
+    if name == "usd_per_gpu_hour":
+        low, high = case.hardware.usd_per_gpu_hour
+        return replace(case, hardware=case.hardware.model_copy(update={name: (low * value / high, value)}))
+    return constraint()
+
+
+def test_deciding_at_each_flip_gives_its_verdict_and_its_neighbour_keeps_the_old_one(case: Case) -> None:
+    old = choose(case).what
+    numbers = [flip for flip in flips(case) if flip.at is not None and flip.side != "switch"]
+    assert {"budget_usd", "deadline_hours", "rows", "target"} <= {flip.constraint for flip in numbers}
+    for flip in numbers:
+        assert choose(moved(case, flip.constraint, float(flip.at or 0))).what == (flip.to_status, flip.to_branch), flip
+        assert choose(moved(case, flip.constraint, beside(flip))).what == old, flip
+
+
+def beside(flip: Flip) -> float:
+    assert flip.at is not None
+    return _number(_index(float(flip.at), floor=True) + (1 if flip.side == "below" else -1))
+
+
+def test_forbidding_the_weights_of_others_is_among_the_switches(case: Case) -> None:
+    switch = next(flip for flip in flips(case) if flip.constraint == "third_party_weights")
+    assert (switch.now, switch.at) == (True, False)
+    assert switch.to_branch in ("baseline", "scratch")
+
+
+@pytest.mark.parametrize("value", [0.00123, 0.5, 1.0, 9.99, 10, 458, 99900])
+def test_numbers_of_three_digits_are_counted_in_order(value: float) -> None:
+    assert _number(_index(value, floor=True)) == pytest.approx(value)
+    assert _number(_index(value, floor=True) + 1) > value > _number(_index(value, floor=True) - 1)
+
+
+def test_the_map_has_the_verdict_of_today_where_we_are(case: Case) -> None:
+    drawn = decision_map(case)
+    assert len(drawn.rows) >= 20
+    assert len(drawn.verdicts) == len(drawn.budget_usd) >= 20
+    assert {len(line) for line in drawn.verdicts} == {len(drawn.rows)}
+    i, j = 12, 20
+    limits = case.constraints.model_copy(update={"budget_usd": drawn.budget_usd[j]})
+    verdict = choose(replace(case, n=drawn.rows[i], constraints=limits)).verdict
+    assert drawn.key[drawn.verdicts[j][i]] == (verdict.branch or verdict.status)
