@@ -17,16 +17,14 @@ SECONDS_TO_WAIT = 600.0
 
 
 @contextmanager
-def hold(
-    path: Path, say: Callable[[str], None], seconds: float = SECONDS_TO_WAIT, **about: str
-) -> Iterator[dict[str, Any] | None]:
+def hold(path: Path, say: Callable[[str], None], **about: str) -> Iterator[dict[str, Any] | None]:
     """Hold `path`; yields what an earlier holder that died without letting go had written, else None.
 
-    Waits up to `seconds` for another holder, telling `say` once who it is; then raises Interrupted (exit code 75).
+    Waits up to ten minutes for another holder, telling `say` once who it is; then raises Interrupted (exit code 75).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        _wait(file, say, time.monotonic() + seconds)
+        _wait(file, say, time.monotonic() + SECONDS_TO_WAIT)
         left = _content(file)
         _replace(file, json.dumps({"pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")} | about))
         try:

@@ -1,7 +1,8 @@
 """DVC's graph as Prefect tasks. The graph is read from DVC each time; there is no second list of stages.
 
 A stage runs as `dvc repro --single-item <stage>` in a process of its own that ends with this one. What DVC need not run
-is shown as Cached; after a failure or an interruption nothing new starts, and what was left out is shown as NotRun.
+is shown as Cached. After a failure or an interruption nothing new starts: what depends on the stage is shown as NotReady
+(Prefect's word), the others that were left out as NotRun.
 By default one stage runs at a time: pilots that share cores falsify each other's clocks.
 """
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from prefect import allow_failure, task
+from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
@@ -117,7 +118,7 @@ def run(use_case: str, *targets: str, slots: int = 1) -> list[str]:
     futures: dict[str, PrefectFuture[Any]] = {}
     with work.until_interrupted():
         for name in order:
-            upstreams = [allow_failure(futures[upstream]) for upstream in sorted(needs[name])]
+            upstreams = [futures[upstream] for upstream in sorted(needs[name])]
             one = stage.with_options(task_run_name=name)
             futures[name] = one.submit(name, work if name in todo else None, wait_for=upstreams, return_state=False)
         wait(list(futures.values()))
@@ -248,8 +249,9 @@ class Running:
 
     def _read(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            say(line.rstrip(), self.name)
+        with self.process.stdout as lines:
+            for line in lines:
+                say(line.rstrip(), self.name)
 
     def _show(self, at_end: bool = False) -> None:
         told = self._told()

@@ -1,4 +1,4 @@
-"""Progress of long work: one line on stderr every two seconds, and the same for whoever started the stage.
+"""Progress of long work: one line on stderr every two seconds, or, where somebody else shows it, in a file.
 
 A flow names a file in CROSSOVER_PROGRESS and reads its last line: {"done", "total", "unit", "what", "eta_seconds"}.
 """
@@ -31,15 +31,16 @@ class Progress:
             return
         self._said = now
         eta = (now - self._start) / done * (self.total - done) if done else None
-        self._print(done, eta, note)
-        self._tell(done, eta, note)
+        if path := os.environ.get("CROSSOVER_PROGRESS"):
+            self._tell(path, done, eta, note)
+        else:
+            self._print(done, eta, note)
 
     def _print(self, done: float, eta: float | None, note: str) -> None:
         left = "" if eta is None else f", {eta:.0f} s left"
         print(f"{self.what}: {done:,.0f} of {self.total:,.0f} {self.unit}{left} {note}".rstrip(), file=sys.stderr)
 
-    def _tell(self, done: float, eta: float | None, note: str) -> None:
-        if path := os.environ.get("CROSSOVER_PROGRESS"):
-            line = {"done": done, "total": self.total, "unit": self.unit, "what": self.what, "eta_seconds": eta, "note": note}
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+    def _tell(self, path: str, done: float, eta: float | None, note: str) -> None:
+        line = {"done": done, "total": self.total, "unit": self.unit, "what": self.what, "eta_seconds": eta, "note": note}
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")

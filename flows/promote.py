@@ -1,0 +1,193 @@
+"""Promotion: gates, a person's approval, the move: `python -m flows.promote --model NAME --version N [...]`.
+
+Every start measures all gates anew, also the one after the approval: a suspended run begins again from the top, and the
+approval counts only for evidence with the hash of the evidence that was shown. Who approves is a claim, not a login, and
+is recorded as such.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas import State
+from prefect.context import get_run_context
+from prefect.flow_runs import suspend_flow_run
+from prefect.input import RunInput
+from prefect.states import Failed
+from pydantic import Field
+
+from flows.stages import STATE_NAMES
+from flows.terminal import say
+from tasks import params
+from tasks.params import Params
+from tasks.promotion import Evidence
+from tasks.stage import Refused, UserError
+
+HOURS_TO_APPROVE = 7 * 24.0
+Outcome = dict[str, Any]
+
+
+class Approval(RunInput):
+    """What a person answers in the Prefect UI."""
+
+    approve: bool = Field(description="Shall this version become champion?")
+    approver: str = Field(min_length=1, description="Your name; it is recorded as you give it")
+    reason: str = Field(min_length=1, description="Why")
+
+
+@flow(name="promote", persist_result=True, result_serializer="json")
+def promote(
+    model: str,
+    version: str = "",
+    rollback: bool = False,
+    approve_as: str = "",
+    reason: str = "",
+    by_hand: bool = False,
+    hours_to_approve: float = HOURS_TO_APPROVE,
+) -> Outcome | State[Any]:
+    """Make a version champion if it passes every gate, or go back to the champion before.
+
+    Args:
+        model: Name of the registered model, as in use_case.name
+        version: Number of the version to promote
+        rollback: Go back to the champion before instead; needs no version
+        approve_as: Your name, if you approve beforehand; otherwise a person is asked where a person must approve
+        reason: Why
+        by_hand: The alias was already set by hand in MLflow, which counts as the approval
+        hours_to_approve: The run fails when nobody has answered by then
+    """
+    try:
+        settings = _settings(model)
+        given = _given(approve_as, reason, by_hand)
+        outcome = _rolled_back(model, given) if rollback else _promoted(settings, version, given, hours_to_approve)
+    except UserError as error:
+        if by_hand:
+            _sent_back(model)
+        say(str(error))
+        return Failed(name=STATE_NAMES.get(error.exit_code, "Failed"), message=str(error))
+    say(outcome["said"])
+    return outcome
+
+
+def _settings(model: str) -> Params:
+    settings = params.load()
+    if model != settings.use_case.name:
+        raise UserError(f"--model {model}: params.yaml here is about {settings.use_case.name}")
+    return settings
+
+
+def _given(approve_as: str, reason: str, by_hand: bool) -> Outcome | None:
+    """The approval that came with the request, as it goes into the ledger."""
+    if by_hand:
+        return {"who": None, "reason": "the alias champion was set by hand in MLflow, which does not say by whom"}
+    if bool(approve_as.strip()) != bool(reason.strip()):
+        raise UserError("--approve-as and --reason: give both, who approves and why")
+    return {"who": approve_as, "reason": reason} if approve_as.strip() else None
+
+
+def _promoted(settings: Params, version: str, given: Outcome | None, hours: float) -> Outcome:
+    """Measure, ask, move; from the start again if the champion changed meanwhile."""
+    from tasks import champion, promotion, registry
+
+    name = settings.use_case.name
+    found = registry.version_of(name, version)
+    while True:
+        now = champion.current(name)
+        if now and now.version == str(found.version):
+            champion.settle(name)
+            champion.say(name, now.version, "done", "is the champion already")
+            return {"state": "unchanged", "version": now.version, "said": f"{name} version {version} is the champion already"}
+        evidence = promotion.measure(settings, version)
+        approval, refusal = _judged(settings, evidence, given, hours)
+        details = promotion.entry(evidence) | {"approval": approval}
+        if refusal:
+            champion.refuse(found, refusal, details)
+            raise Refused(f"{name} version {version} refused: {refusal}")
+        try:
+            sha = champion.promote(found, evidence.champion, details)
+        except champion.Changed as change:
+            say(f"{change}; the gates run again")
+            continue
+        said = f"{name} version {version} is champion" + (
+            f" instead of version {evidence.champion}" if evidence.champion else ""
+        )
+        return {"state": "promoted", "version": str(found.version), "said": f"{said}; ledger {sha[:12]}"}
+
+
+def _judged(settings: Params, evidence: Evidence, given: Outcome | None, hours: float) -> tuple[Outcome | None, str | None]:
+    """The approval, as far as there is one, and why this evidence does not make a champion, if it does not."""
+    if evidence.refusal:
+        return None, evidence.refusal
+    if given or not settings.gates.needs_approval:
+        return given, None
+    answer = _asked(evidence, hours)
+    if answer is None:
+        return None, (
+            "the gates are passed, but gates.needs_approval = true and nobody can be asked here: `python -m flows.promote "
+            f"--model {evidence.model} --version {evidence.version} --approve-as WHO --reason TEXT`"
+        )
+    return answer, None if answer["approve"] else f"{answer['who']} said no: {answer['reason']}"
+
+
+def _asked(evidence: Evidence, hours: float) -> Outcome | None:
+    """A person's answer to this very evidence; the run is suspended until it is there. None where nobody can be asked."""
+    from tasks import promotion
+
+    run = get_run_context().flow_run  # type: ignore[union-attr]
+    if not run or not run.deployment_id:
+        return None
+    question = Approval.with_initial_data(description=promotion.shown(evidence))
+    answer = suspend_flow_run(wait_for_input=question, timeout=round(hours * 3600), key=evidence.sha256[:16])
+    return {"approve": answer.approve, "who": answer.approver, "reason": answer.reason}  # type: ignore[union-attr]
+
+
+def _sent_back(name: str) -> None:
+    """An alias that was set by hand and did not pass returns to the champion that the ledger signed."""
+    from tasks import champion
+
+    champion.settle(name)
+
+
+def _rolled_back(name: str, given: Outcome | None) -> Outcome:
+    from tasks import champion
+
+    left, back, sha = champion.roll_back(name, {"approval": given, "reason": given and given["reason"]})
+    said = f"{name}: version {back} is champion again instead of version {left}; ledger {sha[:12]}"
+    return {"state": "rolled back", "version": back, "said": said}
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 0 moved, 2 the user's mistake, 3 refused."""
+    from flows import servers, workplace
+
+    given = _arguments(arguments)
+    try:
+        with servers.prefect() as url:
+            os.environ.update(servers.environment(url) | {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
+            servers.until_it_answers(f"{url}/health")
+            state = promote(**given, return_state=True)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    code = workplace.exit_code(state)
+    print(state.result()["said"] if code == 0 else state.message, file=sys.stderr)
+    return code
+
+
+def _arguments(arguments: list[str]) -> Outcome:
+    parser = argparse.ArgumentParser(prog="python -m flows.promote", description="Make a version champion, or go back.")
+    parser.add_argument("--model", required=True, help="name of the registered model")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--version", default="", help="the version to promote")
+    what.add_argument("--rollback", action="store_true", help="go back to the champion before")
+    parser.add_argument("--approve-as", default="", metavar="WHO", help="your name: you approve")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why")
+    return vars(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
