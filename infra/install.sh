@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make install`, step by step: `install.sh packages | assets | dev`. Every step can be repeated; nothing is done twice.
+# `make install`, step by step: `install.sh repository | packages | assets | dev`. Every step can be repeated; nothing is done twice.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -47,6 +47,7 @@ assets() {
 }
 
 case $1 in
+repository) repository ;;
 packages) repository && packages ;;
 assets) assets ;;
 dev) fetch requirements-dev.lock ;;
