@@ -119,6 +119,8 @@ def audit_lines(before: Earlier) -> list[str]:
 def registered_line(registered: dict[str, Any] | None) -> str:
     if registered is None:
         return "Registered: nothing, as nothing was trained."
+    if registered["version"] is None:
+        return f"Not registered: {registered['reason']}"
     what = "new, challenger" if registered["created"] else "as before"
     return f"Registered: {registered['name']} version {registered['version']} ({what})."
 

@@ -8,7 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas import State
+from prefect.client.schemas import State, StateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed, Failed
@@ -18,8 +25,9 @@ from flows import form, lock, stages, tracked, worktrees
 from flows.terminal import say
 from tasks import workspace
 from tasks.params import Params
-from tasks.stage import Interrupted, UserError
+from tasks.stage import Interrupted, UserError, die_with_parent
 
+ALIVE = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 Work = Callable[[Params], list[str]]
 SETTINGS: dict[str, Any] = {
     "task_runner": ThreadPoolTaskRunner(max_workers=64),  # a task that waits for its turn holds a thread
@@ -51,7 +59,20 @@ def exit_code(state: State[Any]) -> int:
     return 0 if state.is_completed() else codes.get(state.name or "", 1)
 
 
+def bury() -> None:
+    """Close the books on the runs of the work pool that no worker can be running any more: for a worker's start."""
+    filters = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(ALIVE))))
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(
+            flow_run_filter=filters, work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=["crossover"]))
+        ):
+            state: State[None] = Crashed(message="its worker ended before it")
+            client.set_flow_run_state(run.id, state, force=True)
+
+
 def _alone(work: Work, params: Params) -> list[str]:
+    if worktrees.in_own_worktree():
+        die_with_parent()  # the worker
     path = workspace.root() / ".dvc" / "tmp" / "flow.lock"
     with lock.hold(path, say, flow_run=str(flow_run.get_id())) as left:
         if left:
