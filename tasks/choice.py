@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,7 +255,13 @@ def _label(case: Case, best: Terms, rows: int) -> str:
 def _nothing_fits(terms: list[Terms], excluded: list[list[Exclusion]]) -> Verdict:
     """Name the limits that bind and the cheapest way out: the option that breaks the fewest limits, then the cheapest."""
     way = min(range(len(terms)), key=lambda i: (len(excluded[i]), _cheap(terms[i])))
-    binding = ", ".join(f"constraints.{e.constraint} = {e.limit}" for e in excluded[way])
+    binding = ", ".join(f"constraints.{e.constraint} = {_shown(e.limit)}" for e in excluded[way])
     lifts = " and ".join(e.lifted_by for e in excluded[way])
-    reason = f"no branch fits {binding}; the cheapest way out: {lifts}, for {_name(terms[way])}"
+    value = terms[way].outlook.predicted.value
+    worth = "" if value is None else f" ({formats.percent(value)} predicted)"
+    reason = f"no branch fits {binding}; the cheapest way out: {lifts}, for {_name(terms[way])}{worth}"
     return Verdict(branch=None, base_model=None, status="no_branch_fits", reason=reason)
+
+
+def _shown(limit: Any) -> str:
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)

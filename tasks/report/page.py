@@ -49,6 +49,10 @@ class Records:
     training: Training
     evaluation: Evaluation
 
+    @property
+    def folds(self) -> bool:
+        return any(screen.regime == "cross-validation" for screen in self.screens.values())
+
     def cells(self) -> list[Cell]:
         return [cell for name in self.screens for cell in (*self.screens[name].cells, *self.pilots[name].cells)]
 
@@ -77,7 +81,7 @@ def _content(found: Records) -> dict[str, Any]:
         "mind": words.mind(decision.flips),
         "curves": [curves_chart.chart(lines, decision.n_rows, decision.metric.target, width) for width in WIDTHS],
         "lines": lines,
-        "heldout": max((cell.n_heldout for cell in found.cells()), default=0),
+        "heldout": decision.n_rows if found.folds else max(cell.n_heldout for cell in found.cells()),
         "largest": max((cell.n for cell in found.cells()), default=0),
         "options": [_row(option, found) for option in decision.branches],
         "axis": _axis(decision),
@@ -178,11 +182,11 @@ def _lines(found: Records) -> list[Line]:
     shown: dict[str, Option] = {}
     for option in found.decision.branches:
         shown.setdefault(option.branch, option)
-    return [_line(option, cells[option.branch, option.base_model], found.decision.metric.name) for option in shown.values()]
+    metric, folds = found.decision.metric.name, found.folds
+    return [_line(option, cells[option.branch, option.base_model], metric, folds) for option in shown.values()]
 
 
-def _line(option: Option, cells: Sequence[Cell], metric: str) -> Line:
-    folds = len({cell.heldout_sha256 for cell in cells}) > 1
+def _line(option: Option, cells: Sequence[Cell], metric: str, folds: bool) -> Line:
     rungs = [round(sum(c.n for c in cells) / len(cells))] if folds else sorted({cell.n for cell in cells})
     values = [[getattr(c.quality, metric) for c in cells if folds or c.n == rung] for rung in rungs]
     excluded = bool(option.excluded_by)
@@ -260,9 +264,9 @@ def _flip_row(name: str, group: Sequence[Flip]) -> dict[str, Any]:
         "switch": group[0].side == "switch",
         "below": ends.get("below"),
         "above": ends.get("above"),
-        "unlimited": group[0].now is None,
+        "no_distance": None if group[0].now else "no limit now" if group[0].now is None else "0 now: no distance",
         "changes": [{"flip": flip, "text": _change(name, flip)} for flip in changes],
-        "none": "none tried does" if name in ("rows", "target") else "none, ÷100 to ×100",
+        "none": _none(group[0]),
     }
 
 
@@ -278,6 +282,12 @@ def _change(name: str, flip: Flip) -> str:
     if flip.side == "switch":
         return f"if {words.amount(name, flip.at)}"
     return f"{words.amount(name, flip.at)} or {'less' if flip.side == 'below' else 'more'}"
+
+
+def _none(flip: Flip) -> str:
+    if flip.side == "switch":
+        return "changes nothing"
+    return "none tried does" if flip.constraint in ("rows", "target") else "none, ÷100 to ×100"
 
 
 def _waterfall(audit: Audit) -> list[dict[str, Any]]:

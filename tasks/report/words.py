@@ -102,6 +102,8 @@ def _when(flip: Flip) -> str:
         )
     name = constraint(flip.constraint).lower()
     value = amount(flip.constraint, flip.at)
+    if flip.constraint == "max_latency_ms":
+        return f"answers within {value}"
     if flip.constraint == "rows":
         return f"{value} training rows or {'less' if flip.side == 'below' else 'more'}"
     article = "an " if name[0] in "aeiou" else "a "

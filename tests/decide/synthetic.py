@@ -85,7 +85,7 @@ def cell(branch: str, base: str | None, law: Law, n: int, seed: int, *, heldout:
         n=n,
         n_heldout=heldout,
         train_sha256=f"train-{n}-{seed}",
-        heldout_sha256="heldout",
+        heldout_sha256="heldout" if heldout == HELDOUT else f"fold-{seed}",
         quality=Quality(accuracy=accuracy, macro_f1=accuracy - 0.002, log_loss=1.6 * (1 - accuracy)),
         measured=Measured(
             cpu_seconds=round(cpu, 3),

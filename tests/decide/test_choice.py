@@ -77,7 +77,7 @@ def test_a_licence_that_is_not_allowed_excludes_its_models_and_says_what_lifts_i
 
 def test_a_point_worth_much_buys_the_dearer_and_better_branch() -> None:
     better = Law(0.1, 0.5, 0.01)
-    worth = {"value_per_point_usd": 1000.0}
+    worth: dict[str, object] = {"value_per_point_usd": 1000.0}
     assert choose(case(laws(lora=GOOD, full=better), objective=worth)).verdict.branch == "full"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks import decide, records
+from tasks.crossover import crossover
 from tasks.decide import Inputs
 from tasks.records import Decision, Plan
 from tests.decide import synthetic
@@ -69,11 +70,11 @@ def test_the_rule_of_thumb_is_set_beside_the_measurement(decision: Decision) -> 
 def test_scratch_that_is_steeper_crosses_within_the_range_and_a_flat_one_does_not() -> None:
     steep = synthetic.LAWS | {("scratch", None): synthetic.Law(0.42, 0.7, 0.02, 0.012)}
     flat = synthetic.LAWS | {("scratch", None): synthetic.Law(0.30, 0.05, 0.1, 0.012)}
-    crossed = decide.crossover(decide.case_of(synthetic.inputs(laws=steep, stopped=(), noise=0.0)).evidence)
+    crossed = crossover(decide.case_of(synthetic.inputs(laws=steep, stopped=(), noise=0.0)).evidence)
     assert crossed.status == "within x32"
     assert crossed.n is not None
     assert 240 < crossed.n < 3000
-    assert decide.crossover(decide.case_of(synthetic.inputs(laws=flat, stopped=(), noise=0.0)).evidence).n is None
+    assert crossover(decide.case_of(synthetic.inputs(laws=flat, stopped=(), noise=0.0)).evidence).n is None
 
 
 def test_folds_are_decided_from_one_size_and_say_nothing_of_other_sizes() -> None:
