@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from tasks import documents, ledger, workspace
+from tasks import documents, ledger, machine, workspace
 from tasks.ladder import Step
 from tasks.metrics import quality
+from tasks.progress import Progress
 from tasks.recipes import recipe
 from tasks.records import Candidate, Cell, Measured, Pilot, sha256_of
 
@@ -55,6 +55,27 @@ def refill(record: str) -> None:
     for cell in Pilot.model_validate_json(text).cells if text else []:
         if not _path(cell.key).exists():
             _keep(cell)
+
+
+def measure_all(
+    branch: str, task: str, wanted: list[tuple[Candidate | None, Step]], labels: list[str], what: str
+) -> list[Cell]:
+    """The cells wanted, from the store where they are there already; in the order given. Shows progress in rows."""
+    found = [stored(key_of(branch, task, base, step)) for base, step in wanted]
+    missing = sum(step.n for cell, (_, step) in zip(found, wanted, strict=True) if cell is None)
+    progress, done, result = Progress(what, missing, "rows"), 0, []
+    for cell, (base, step) in zip(found, wanted, strict=True):
+        if cell is None:
+            note = f"({base.name if base else 'no base'}, {step.n} rows, seed {step.seed})"
+            cell = measure(branch, task, base, step, labels, partial(_tell, progress, done, step.n, note))
+            done += step.n
+            progress.at(done, note)
+        result.append(cell)
+    return result
+
+
+def _tell(progress: Progress, before: int, rows: int, note: str, share: float) -> None:
+    progress.at(before + 0.99 * share * rows, note)  # the last hundredth is for scoring
 
 
 def measure(
@@ -102,22 +123,11 @@ def measure(
             peak_gb=round(trained.peak_gb, 3),
             model_gb=round(model_bytes / 1e9, 4),
             tokens=trained.tokens,
-            machine=machine(),
+            machine=machine.name(),
         ),
     )
     _keep(cell)
     return cell
-
-
-@cache
-def machine() -> str:
-    """What computes here, without a name that could tell whose it is."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
-    return f"{model}, {len(os.sched_getaffinity(0))} cores"
 
 
 def _path(key: str) -> Path:

@@ -11,7 +11,6 @@ from tasks import cells, documents, params, records, stage
 from tasks.evidence import seconds_at
 from tasks.ladder import Ladder, Step, ladder
 from tasks.records import Candidate, Candidates, Cell, Pilot, Shortlist
-from tasks.screen import measure_all
 
 SHORTLIST = Path("results/shortlist.json")
 """Read as a DVC param (`continued.<branch>`), so that another branch's fate does not rerun this one."""
@@ -26,7 +25,7 @@ def main(train: Path, candidates: Path, screen: Path, out: Path) -> None:
     cells.refill(str(out))
     screened = records.read(Pilot, screen).cells
     wanted = [(base, step) for base in bases if _name(base) in continued for step in steps_for(base, screened, plan, task)]
-    measured = measure_all(branch, task, wanted, documents.labels_of(rows), f"pilot of {branch}")
+    measured = cells.measure_all(branch, task, wanted, documents.labels_of(rows), f"pilot of {branch}")
     reason = "measured in full by its screen" if plan.regime == "cross-validation" else "not on the shortlist"
     left = {_name(base): reason for base in bases if not any(base is other for other, _ in wanted)}
     records.write(Pilot(branch=branch, regime=plan.regime, cells=measured, not_continued=left), out)

@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tasks import cells, documents, launch, records, stage, workspace
+from tasks import documents, launch, machine, records, stage, workspace
 from tasks.records import Measured, Plan, Training, sha256_of
 from tasks.stage import Interrupted, UserError
 
@@ -63,7 +63,7 @@ def _take(folder: Path, plan: Plan, rows: Path, model: Path, record: Path) -> No
             peak_gb=trained["peak_gb"],
             model_gb=round(sum(path.stat().st_size for path in files.values()) / 1e9, 4),
             tokens=trained["tokens"],
-            machine=cells.machine(),
+            machine=machine.name(),
         ),
     )
     records.write(training, record)
