@@ -2,10 +2,12 @@
 
 A folder holds `serving.json` (kind, labels, limits) and one of
 - kind `linear`: `vocabulary.json` and `linear.safetensors` (idf, weight, bias): TF-IDF and a linear layer;
-- kind `encoder`: a Hugging Face encoder (`config.json`, `model.safetensors`, `tokenizer.json`; `AutoModel` loads it) and
-  `head.safetensors` (weight, bias): a linear layer on the mean of the last hidden states over the text's tokens.
+- kind `classifier`: a Hugging Face text classifier (`config.json`, `model.safetensors`, `tokenizer.json`), which
+  `AutoModelForSequenceClassification` loads;
+- kind `probe`: a Hugging Face encoder, which `AutoModel` loads, and `head.safetensors` (weight, bias): a linear layer on
+  the mean of the last hidden states over the text's tokens.
 
-Encoders are scored in float32, so that every CPU gives the same probabilities to 1e-3; long texts are cut at `max_tokens`.
+Transformers are scored in float32, so that every CPU gives the same probabilities to 1e-3; long texts are cut at `max_tokens`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,7 +39,8 @@ def load(folder: str | Path) -> Model:
     """The model in `folder`, ready to score. Reads safetensors and JSON only."""
     folder = Path(folder)
     about = json.loads((folder / "serving.json").read_text(encoding="utf-8"))
-    return Linear(folder, about) if about["kind"] == "linear" else Encoder(folder, about)
+    kinds: dict[str, type[Linear | Classifier | Probe]] = {"linear": Linear, "classifier": Classifier, "probe": Probe}
+    return kinds[about["kind"]](folder, about)
 
 
 class Linear:
@@ -68,11 +72,25 @@ class Linear:
         return logits
 
 
-class Encoder:
+class Classifier:
+    """A transformer with a classification head, as transformers defines it."""
+
+    def __init__(self, folder: Path, about: dict[str, Any]) -> None:
+        self.labels: list[str] = about["labels"]
+        self.max_tokens: int = about["max_tokens"]
+        self.tokenizer = tokenizer(folder)
+        self.model = classifier(folder).eval()
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        ids = token_ids(self.tokenizer, texts, self.max_tokens)
+        return softmax(run(lambda tokens, mask: self.model(tokens, mask).logits, ids, len(self.labels), pad_id(self.model)))
+
+
+class Probe:
     """A transformer encoder, the mean of its states over the tokens of a text, and a linear layer."""
 
     def __init__(self, folder: Path, about: dict[str, Any]) -> None:
-        from safetensors.torch import load_file
+        from safetensors.numpy import load_file
 
         self.labels: list[str] = about["labels"]
         self.max_tokens: int = about["max_tokens"]
@@ -82,8 +100,7 @@ class Encoder:
         self.weight, self.bias = head["weight"], head["bias"]
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
-        states = embed(self.encoder, token_ids(self.tokenizer, texts, self.max_tokens))
-        return softmax(states @ self.weight.numpy().T + self.bias.numpy())
+        return softmax(embed(self.encoder, token_ids(self.tokenizer, texts, self.max_tokens)) @ self.weight.T + self.bias)
 
 
 def softmax(logits: Floats) -> Floats:
@@ -96,7 +113,7 @@ def analyze(text: str, analyzer: str) -> list[str]:
     """The terms of a text: `word` (words and pairs of neighbours), `char` (2 to 5 characters within words), `none`."""
     words = re.findall(r"\w+|[^\w\s]", text.lower())
     if analyzer == "word":
-        return words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+        return words + [f"{a} {b}" for a, b in pairwise(words)]
     if analyzer == "char":
         padded = [f" {word} " for word in words]
         return [word[i : i + n] for word in padded for n in range(2, 6) for i in range(len(word) - n + 1)]
@@ -112,12 +129,21 @@ def encoder(folder: Path) -> Any:
     return AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
 
 
+def classifier(folder: Path) -> Any:
+    """The whole model of a folder of kind `classifier`, float32."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    quiet()
+    return AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+
+
 def quiet() -> None:
     """No progress bars and remarks of transformers: a missing pooler is no news to us."""
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def tokenizer(folder: Path) -> Any:
@@ -135,15 +161,24 @@ def token_ids(loaded: Any, texts: Sequence[str], max_tokens: int) -> list[list[i
 
 
 def embed(model: Any, ids: Sequence[Sequence[int]]) -> Floats:
-    """The mean of the last hidden states over each text's tokens, shape (n, hidden). Sorts by length, keeps the order."""
+    """The mean of the last hidden states over each text's tokens, shape (n, hidden)."""
+    return run(lambda tokens, mask: mean_state(model, tokens, mask), ids, model.config.hidden_size, pad_id(model))
+
+
+def run(forward: Callable[[Any, Any], Any], ids: Sequence[Sequence[int]], width: int, padding: int) -> Floats:
+    """What `forward` makes of each text, shape (n, width); texts of like length go together, the order is kept."""
     import torch
 
-    torch.set_float32_matmul_precision("medium")
-    out = np.zeros((len(ids), model.config.hidden_size), np.float32)
+    torch.set_float32_matmul_precision("medium")  # lets oneDNN choose its kernel; without AMX the result is float32's
+    out = np.zeros((len(ids), width), np.float32)
     with torch.inference_mode():
         for rows in by_length([len(row) for row in ids], TOKENS_A_BATCH):
-            out[rows] = mean_state(model, *pad([ids[row] for row in rows], model.config.pad_token_id or 0)).numpy()
+            out[rows] = forward(*pad([ids[row] for row in rows], padding)).numpy()
     return out
+
+
+def pad_id(model: Any) -> int:
+    return model.config.pad_token_id or 0
 
 
 def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
@@ -156,14 +191,14 @@ def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     return [batch for batch in batches if batch]
 
 
-def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
+def pad(ids: Sequence[Sequence[int]], padding: int) -> tuple[Any, Any]:
     """Token ids (n, longest) and their mask; the mask is None when nothing had to be padded, which is faster."""
     import torch
 
     longest = max(map(len, ids))
     if all(len(row) == longest for row in ids):
         return torch.tensor(ids), None
-    tokens = torch.full((len(ids), longest), pad_id)
+    tokens = torch.full((len(ids), longest), padding)
     mask = torch.zeros((len(ids), longest), dtype=torch.long)
     for place, row in enumerate(ids):
         tokens[place, : len(row)] = torch.tensor(row)

@@ -21,6 +21,10 @@ from tasks.stage import UserError
 BRANCHES = ("baseline", "probe", "lora", "full", "scratch")
 
 
+def _silent(_done: int, _total: int) -> None:
+    return
+
+
 @dataclass(frozen=True)
 class Job:
     """What to train, on what, and where the results go. The order of `documents` does not matter."""
@@ -35,7 +39,7 @@ class Job:
     folder: Path
     """The finished model; written beside its place and moved there last, so a half-written one is never found."""
     checkpoints: Path | None = None
-    on_progress: Callable[[int, int], None] = lambda done, total: None
+    on_progress: Callable[[int, int], None] = _silent
     """Called with (steps done, steps planned)."""
     metrics: Path | None = None
     """JSON lines, one a step."""
@@ -90,7 +94,7 @@ def train(job: Job) -> Trained:
         tokens=spent.tokens,
         cpu_seconds=spent.earlier_cpu_seconds + cpu_seconds() - cpu,
         wall_seconds=spent.earlier_wall_seconds + time.monotonic() - wall,
-        peak_gb=_peak_gb(),
+        peak_gb=peak_gb(),
     )
     shutil.rmtree(job.folder, ignore_errors=True)
     part.rename(job.folder)
@@ -122,7 +126,8 @@ def _forget_peak() -> None:
         return
 
 
-def _peak_gb() -> float:
+def peak_gb() -> float:
+    """The most memory that this process had, since it was last forgotten."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks import serving
 from tasks.trainers import Job, Spent
@@ -52,7 +53,8 @@ def _vectorizer(analyzer: str, recipe: dict[str, Any]) -> Any:
     return TfidfVectorizer(analyzer=terms, sublinear_tf=True, dtype=np.float32, max_features=recipe["max_terms"])
 
 
-def _log_shares(targets: serving.NDArray[np.int64], k: int) -> serving.Floats:
+def _log_shares(targets: NDArray[np.int64], k: int) -> serving.Floats:
     """Log of each label's share, one row added to each label (Laplace), so that none is impossible."""
     counts = np.bincount(targets, minlength=k) + 1
-    return np.log(counts / counts.sum()).astype(np.float32)
+    shares: serving.Floats = np.log(counts / counts.sum()).astype(np.float32)
+    return shares

@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tasks.stage import Interrupted
-from tasks.trainers import Job, Spent, checkpoint, cpu_seconds
+from tasks.trainers import Job, Spent, checkpoint, cpu_seconds, peak_gb
 
 
 @dataclass
@@ -86,7 +87,7 @@ def fit(model: nn.Module, data: Data, loss: Loss, job: Job, identity: str = "") 
         while state.step < data.steps and not stop.reason:
             line = _step(model, optimizer, data, loss, job, state, device)
             state.cpu_seconds, state.wall_seconds = before.cpu_seconds + clock.cpu(), before.wall_seconds + clock.wall()
-            tell(line | {"tokens_per_s": (state.tokens - before.tokens) / max(clock.wall(), 1e-9)})
+            tell(line | {"tokens_per_s": (state.tokens - before.tokens) / max(clock.wall(), 1e-9), "peak_gb": peak_gb()})
             job.on_progress(state.step, data.steps)
             if job.max_seconds is not None and state.wall_seconds >= job.max_seconds and state.step < data.steps:
                 stop.reason = f"the {job.max_seconds:g} s given to it are used up; raise the cap and run again"
@@ -102,7 +103,7 @@ def _step(
     model: nn.Module, optimizer: torch.optim.Optimizer, data: Data, loss: Loss, job: Job, state: State, device: torch.device
 ) -> dict[str, float]:
     """One optimizer step; returns its line of metrics."""
-    torch.manual_seed((job.seed << 32) + state.step)
+    torch.manual_seed(seed_of(job.seed, state.step))
     rate = job.recipe["learning_rate"] * share_of_rate(state.step, data.steps, job.recipe)
     for group in optimizer.param_groups:
         group["lr"] = rate
@@ -122,17 +123,22 @@ def _step(
     return {"step": state.step, "loss": float(total), "lr": rate, "grad_norm": float(norm)}
 
 
+def seed_of(seed: int, step: int) -> int:
+    """32 well-mixed bits: torch's generator on CPUs takes no more of its seed."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
 def share_of_rate(step: int, steps: int, recipe: dict[str, Any]) -> float:
     """The learning rate of a 0-based step as a share of the highest: linear warm-up, then `cosine` to 0 or `wsd`.
 
     Cosine: arXiv 1608.03983. WSD, constant and then linear to 0 over the last `decay_share`: arXiv 2404.06395.
     """
-    warmup = max(1, round(recipe["warmup_share"] * steps))
+    warmup: int = max(1, round(recipe["warmup_share"] * steps))
     if step < warmup:
         return (step + 1) / warmup
     if recipe["schedule"] == "cosine":
         return (1 + math.cos(math.pi * (step - warmup + 1) / (steps - warmup + 1))) / 2
-    decay = max(1, round(recipe["decay_share"] * steps))
+    decay: int = max(1, round(recipe["decay_share"] * steps))
     return min(1.0, (steps - step) / decay)
 
 
@@ -150,7 +156,7 @@ def adamw(model: nn.Module, recipe: dict[str, Any], device: torch.device) -> tor
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 run in hardware. A CPU without AVX512-BF16 or AMX emulates them, 8x slower."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     tests = (getattr(torch.cpu, f"_is_{name}_supported", lambda: False) for name in ("avx512_bf16", "amx_tile"))
     return device.type == "cpu" and any(test() for test in tests)
 
@@ -174,7 +180,7 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 
 def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's tensors, named `<parameter>/<moment>`."""
-    names = {p: name for name, p in model.named_parameters()}
+    names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
     return {f"{names[p]}/{key}": value for p, values in optimizer.state.items() for key, value in values.items()}
 
 
@@ -240,7 +246,7 @@ def _stop_on_sigterm() -> Iterator[Stop]:
 def _metrics(path: Path | None, done: int) -> Iterator[Callable[[dict[str, float]], None]]:
     """A function that appends one JSON line. Lines of steps after `done`, which a kill undid, are dropped first."""
     if path is None:
-        yield lambda line: None
+        yield lambda _line: None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= done]

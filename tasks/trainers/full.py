@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from tasks import serving
 from tasks.trainers import Job, Spent, text
 from tasks.trainers.fit import fit
 from tasks.trainers.identity import identity
@@ -14,8 +11,7 @@ from tasks.trainers.identity import identity
 
 def train(job: Job, folder: Path) -> Spent:
     assert job.base is not None
-    torch.manual_seed(job.seed)
-    model = text.Classifier(serving.encoder(job.base), len(job.labels))
-    spent = fit(model, text.batches(job, job.base, model.pad_id), text.cross_entropy, job, identity(job))
-    text.save(folder, job, model.encoder, model.head, job.base)
+    model = text.classifier(job.base, job)
+    spent = fit(model, text.batches(job, job.base, model.config.pad_token_id), text.cross_entropy, job, identity(job))
+    text.save(folder, job, model, job.base)
     return spent

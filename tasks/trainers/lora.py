@@ -1,12 +1,13 @@
-"""Fine-tune low-rank additions to the base model's linear layers (LoRA, arXiv 2106.09685), merged in at the end."""
+"""Fine-tune low-rank additions to the base model's linear layers (LoRA, arXiv 2106.09685), merged in at the end.
+
+The classification head, and with it BERT's pooler, is trained as a whole: it may be new, and it is small.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from tasks import serving
 from tasks.trainers import Job, Spent, text
 from tasks.trainers.fit import fit
 from tasks.trainers.identity import identity
@@ -16,13 +17,22 @@ def train(job: Job, folder: Path) -> Spent:
     from peft import LoraConfig, LoraModel
 
     assert job.base is not None
-    torch.manual_seed(job.seed)
-    base = serving.encoder(job.base)
-    model = text.Classifier(base, len(job.labels))
+    model = text.classifier(job.base, job)
     config = LoraConfig(
-        r=job.recipe["rank"], lora_alpha=job.recipe["alpha"], lora_dropout=job.recipe["dropout"], target_modules="all-linear"
+        r=job.recipe["rank"], lora_alpha=job.recipe["alpha"], target_modules="all-linear", exclude_modules=_HEAD
     )
-    adapted = LoraModel(base, config, "default")
-    spent = fit(model, text.batches(job, job.base, model.pad_id), text.cross_entropy, job, identity(job))
-    text.save(folder, job, adapted.merge_and_unload(), model.head, job.base)
+    adapted = LoraModel(model.base_model, config, "default")
+    _train_pooler(model)
+    spent = fit(model, text.batches(job, job.base, model.config.pad_token_id), text.cross_entropy, job, identity(job))
+    adapted.merge_and_unload()
+    text.save(folder, job, model, job.base)
     return spent
+
+
+_HEAD = r".*pooler.*"
+
+
+def _train_pooler(model: Any) -> None:
+    for name, parameter in model.named_parameters():
+        if "pooler" in name:
+            parameter.requires_grad_(True)

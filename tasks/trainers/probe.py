@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tasks import serving
 from tasks.trainers import Job, Spent, cpu_seconds, text
@@ -17,15 +16,17 @@ _known: dict[tuple[str, int, str], tuple[serving.Floats, float]] = {}
 
 
 def train(job: Job, folder: Path) -> Spent:
+    from safetensors.numpy import save_file
+
     assert job.base is not None
     encoder = serving.encoder(job.base).eval()
     features, tokens, earlier = _features(job, encoder)
     targets, scale = np.array(text.targets(job)), float(features.std())
     choice = choose(features / scale, targets, len(job.labels), job.recipe["strengths"], job.recipe["folds"], job.seed)
     weight, bias = fit(features / scale, targets, len(job.labels), choice.strength)
-    head = torch.nn.Linear(features.shape[1], len(job.labels))
-    head.load_state_dict({"weight": torch.from_numpy(weight / scale), "bias": torch.from_numpy(bias)})
-    text.save(folder, job, encoder, head, job.base)
+    text.copy(job.base, folder, ("config.json", "model*.safetensors*", *text.TOKENIZER))
+    text.describe(folder, job, "probe", text.max_tokens(job, job.base))
+    save_file({"weight": weight / scale, "bias": bias}, folder / "head.safetensors")
     job.on_progress(1, 1)
     return Spent(1, 1, tokens, earlier_cpu_seconds=earlier)
 
@@ -33,8 +34,9 @@ def train(job: Job, folder: Path) -> Spent:
 def _features(job: Job, encoder: object) -> tuple[serving.Floats, int, float]:
     """Embeddings (n, hidden) of the job's rows, their tokens, and the CPU-seconds that earlier jobs spent on known ones."""
     assert job.base is not None
-    ids = serving.token_ids(serving.tokenizer(job.base), [d.text for d in job.documents], job.recipe["max_tokens"])
-    keys = [(str(job.base.resolve()), job.recipe["max_tokens"], d.text) for d in job.documents]
+    limit = text.max_tokens(job, job.base)
+    ids = serving.token_ids(serving.tokenizer(job.base), [d.text for d in job.documents], limit)
+    keys = [(str(job.base.resolve()), limit, d.text) for d in job.documents]
     new = [row for row, key in enumerate(keys) if key not in _known]
     found = {key: _known[key] for key in keys if key in _known}
     start = cpu_seconds()

@@ -1,8 +1,7 @@
 """Texts as batches of token ids, and the classifier that reads them.
 
 Batches hold texts of like length, so that little is padded, and are a pure function of (seed, step): where a training
-stands in its data is one whole number. The classifier is a linear layer on the mean of the encoder's last states: with
-few rows it learns where a head on the first token's state does not (see `tasks.recipes`).
+stands in its data is one whole number. The classifier is transformers' own class, so that its folder loads everywhere.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from tasks import serving
 from tasks.trainers import Job
 from tasks.trainers.fit import Batch
 
+TOKENIZER = ("tokenizer*.json", "special_tokens_map.json")
 WINDOW_BATCHES = 64  # rows are sorted by length within windows of so many batches: memory stays bounded, order random
 
 
@@ -51,43 +51,49 @@ class Batches:
         draw = np.random.default_rng([self.seed, epoch])
         rows = draw.permutation(len(self.ids))
         key = self.lengths * np.exp(draw.uniform(-self.jitter, self.jitter, len(self.ids)))
-        windows = np.array_split(np.arange(self.a_epoch), math.ceil(self.a_epoch / WINDOW_BATCHES))
-        batches: list[list[int]] = []
-        for window, part in zip(windows, np.array_split(rows, len(windows)), strict=True):
-            ordered = part[np.argsort(key[part], kind="stable")]
-            batches += [batch.tolist() for batch in np.array_split(ordered, len(window))]
+        ends = [(batch + 1) * len(rows) // self.a_epoch for batch in range(self.a_epoch)]
+        for window in np.split(rows, ends[WINDOW_BATCHES - 1 : -1 : WINDOW_BATCHES]):
+            window[:] = window[np.argsort(key[window], kind="stable")]
+        batches = [batch.tolist() for batch in np.split(rows, ends[:-1])]
         return [batches[place] for place in draw.permutation(len(batches))]
 
     def _batch(self, rows: list[int]) -> Batch:
         tokens, mask = serving.pad([self.ids[row] for row in rows], self.pad_id)
-        inputs = {"tokens": tokens} | ({} if mask is None else {"mask": mask})
+        inputs = {"input_ids": tokens} | ({} if mask is None else {"attention_mask": mask})
         return Batch(inputs, torch.tensor([self.targets[row] for row in rows]), len(rows), int(self.lengths[rows].sum()))
 
 
-class Classifier(nn.Module):
-    """Logits (n, k) from token ids (n, longest) and their mask."""
+def classifier(base: Path, job: Job) -> Any:
+    """The base model with a new classification head on top (transformers' own class for it), dropout as in the recipe.
 
-    def __init__(self, encoder: nn.Module, k: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.pad_id: int = encoder.config.pad_token_id or 0  # type: ignore[union-attr, assignment]
-        self.head = nn.Linear(encoder.config.hidden_size, k)  # type: ignore[union-attr, arg-type]
-        nn.init.normal_(self.head.weight, std=0.02)  # as BERT's own heads, arXiv 1810.04805
-        nn.init.zeros_(self.head.bias)
+    The head's random weights are a function of the job's seed.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.head(serving.mean_state(self.encoder, tokens, mask))  # type: ignore[no-any-return]
+    serving.quiet()
+    torch.manual_seed(job.seed)
+    config = AutoConfig.from_pretrained(base, local_files_only=True, **about_labels(job))
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, job.recipe["dropout"])
+    return AutoModelForSequenceClassification.from_pretrained(base, config=config, dtype=torch.float32, local_files_only=True)
+
+
+def about_labels(job: Job) -> dict[str, Any]:
+    """How transformers' configurations name the labels."""
+    return {"id2label": dict(enumerate(job.labels)), "label2id": {label: i for i, label in enumerate(job.labels)}}
 
 
 def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
     """Summed over the rows of the batch."""
-    return nn.functional.cross_entropy(model(**batch.inputs).float(), batch.targets, reduction="sum")
+    logits = model(**batch.inputs).logits.float()
+    return nn.functional.cross_entropy(logits, batch.targets, reduction="sum")
 
 
-def batches(job: Job, folder: Path, pad_id: int) -> Batches:
+def batches(job: Job, folder: Path, pad_id: int | None) -> Batches:
     """The job's rows as ids of the tokenizer in `folder`."""
-    ids = serving.token_ids(serving.tokenizer(folder), [d.text for d in job.documents], job.recipe["max_tokens"])
-    return Batches(ids, targets(job), job, pad_id)
+    ids = serving.token_ids(serving.tokenizer(folder), [d.text for d in job.documents], max_tokens(job, folder))
+    return Batches(ids, targets(job), job, pad_id or 0)
 
 
 def targets(job: Job) -> list[int]:
@@ -95,17 +101,28 @@ def targets(job: Job) -> list[int]:
     return [place[document.label] for document in job.documents]
 
 
-def save(folder: Path, job: Job, encoder: Any, head: nn.Linear, tokenizer: Path) -> None:
-    """A folder that `tasks.serving` loads; its encoder and tokenizer also load with transformers' `AutoModel`."""
-    from safetensors.torch import save_file
-
-    encoder.config.id2label = dict(enumerate(job.labels))
-    encoder.config.label2id = {label: i for i, label in enumerate(job.labels)}
+def save(folder: Path, job: Job, model: Any, tokenizer: Path) -> None:
+    """A folder that `tasks.serving` loads, and transformers' `Auto` classes as well: model, tokenizer, labels."""
     serving.quiet()
-    encoder.save_pretrained(folder)
-    save_file({name: tensor.cpu() for name, tensor in head.state_dict().items()}, folder / "head.safetensors")
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        if (tokenizer / name).exists() and tokenizer != folder:
-            shutil.copy(tokenizer / name, folder / name)
-    about = {"kind": "encoder", "labels": job.labels, "max_tokens": job.recipe["max_tokens"], "pooling": "mean"}
+    model.save_pretrained(folder)
+    if tokenizer != folder:
+        copy(tokenizer, folder, TOKENIZER)
+    describe(folder, job, "classifier", max_tokens(job, folder))
+
+
+def copy(base: Path, folder: Path, patterns: Sequence[str]) -> None:
+    for path in (path for pattern in patterns for path in sorted(base.glob(pattern))):
+        shutil.copyfile(path, folder / path.name)
+
+
+def describe(folder: Path, job: Job, kind: str, tokens: int) -> None:
+    """What `tasks.serving` has to know of a folder."""
+    about = {"kind": kind, "labels": job.labels, "max_tokens": tokens}
     (folder / "serving.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def max_tokens(job: Job, folder: Path) -> int:
+    """The recipe's limit, or what the model in `folder` can read if that is less."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if (folder / "config.json").exists() else {}
+    limit: int = config.get("max_position_embeddings", job.recipe["max_tokens"])
+    return min(job.recipe["max_tokens"], limit)
