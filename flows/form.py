@@ -55,9 +55,11 @@ def _update(node: Any, given: dict[str, Any]) -> bool:
 
 
 def _leaf(value: Any) -> Any:
-    """Lists in one line, as people write them."""
+    """As people write it: lists in one line, 77 rather than 77.0."""
     from ruamel.yaml.comments import CommentedSeq
 
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if not isinstance(value, list):
         return value
     line = CommentedSeq(value)

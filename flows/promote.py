@@ -8,8 +8,9 @@ is recorded as such.
 from __future__ import annotations
 
 import argparse
-import os
+import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 from prefect import flow
@@ -17,6 +18,7 @@ from prefect.client.schemas import State
 from prefect.context import get_run_context
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Failed
 from pydantic import Field
 
@@ -65,8 +67,7 @@ def promote(
         given = _given(approve_as, reason, by_hand)
         outcome = _rolled_back(model, given) if rollback else _promoted(settings, version, given, hours_to_approve)
     except UserError as error:
-        if by_hand:
-            _sent_back(model)
+        _closed(model, version, by_hand, str(error))
         say(str(error))
         return Failed(name=STATE_NAMES.get(error.exit_code, "Failed"), message=str(error))
     say(outcome["said"])
@@ -142,22 +143,26 @@ def _asked(evidence: Evidence, hours: float) -> Outcome | None:
         return None
     question = Approval.with_initial_data(description=promotion.shown(evidence))
     answer = suspend_flow_run(wait_for_input=question, timeout=round(hours * 3600), key=evidence.sha256[:16])
-    return {"approve": answer.approve, "who": answer.approver, "reason": answer.reason}  # type: ignore[union-attr]
+    return {"approve": answer.approve, "who": answer.approver, "reason": answer.reason}
 
 
-def _sent_back(name: str) -> None:
-    """An alias that was set by hand and did not pass returns to the champion that the ledger signed."""
-    from tasks import champion
+def _closed(name: str, version: str, by_hand: bool, reason: str) -> None:
+    """Nothing is left pending; an alias that was set by hand returns to the champion that the ledger signed."""
+    from tasks import champion, registry
 
-    champion.settle(name)
+    if by_hand:
+        champion.settle(name)
+    with suppress(UserError):
+        if registry.version_of(name, version).tags.get("promote") == "pending":
+            champion.say(name, version, "refused", reason)
 
 
 def _rolled_back(name: str, given: Outcome | None) -> Outcome:
     from tasks import champion
 
     left, back, sha = champion.roll_back(name, {"approval": given, "reason": given and given["reason"]})
-    said = f"{name}: version {back} is champion again instead of version {left}; ledger {sha[:12]}"
-    return {"state": "rolled back", "version": back, "said": said}
+    line = f"{name}: version {back} is champion again instead of version {left}; ledger {sha[:12]}"
+    return {"state": "rolled back", "version": back, "said": line}
 
 
 def main(arguments: list[str]) -> int:
@@ -165,17 +170,30 @@ def main(arguments: list[str]) -> int:
     from flows import servers, workplace
 
     given = _arguments(arguments)
+    _only_in_prefects_logs()
     try:
-        with servers.prefect() as url:
-            os.environ.update(servers.environment(url) | {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
+        with servers.prefect() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: servers.folder()}):
             servers.until_it_answers(f"{url}/health")
-            state = promote(**given, return_state=True)
+            state: State[Any] = promote(**given, return_state=True)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     code = workplace.exit_code(state)
-    print(state.result()["said"] if code == 0 else state.message, file=sys.stderr)
+    print(said(state), file=sys.stderr)
     return code
+
+
+def said(state: State[Any]) -> str:
+    """How a run of `promote` ended, in a line."""
+    return str(state.result()["said"] if state.is_completed() else state.message)
+
+
+def _only_in_prefects_logs() -> None:
+    """What the flow says goes to the server; a person at a terminal reads the one line that `main` prints."""
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.setLevel(logging.CRITICAL)
 
 
 def _arguments(arguments: list[str]) -> Outcome:

@@ -66,9 +66,19 @@ def graph() -> Graph:
 
 
 def changed(needs: Graph) -> set[str]:
-    """The stages that DVC might run: those it names and all that follow them. The others need not be asked about."""
-    named = set(json.loads(dvc("status", "--json") or "{}"))
-    return {stage for stage in needs if named & with_ancestors(needs, [stage])}
+    """The stages that DVC might run: those it names and all that follow them. The others need not be asked about.
+
+    Files that DVC tracks and somebody has changed since are tracked as they are now.
+    """
+    named = _status()
+    if modified := [name for name, why in named.items() if name.endswith(".dvc") and "modified" in json.dumps(why)]:
+        dvc("commit", "--force", "--quiet", *modified)
+        named = _status()
+    return {stage for stage in needs if named.keys() & with_ancestors(needs, [stage])}
+
+
+def _status() -> dict[str, Any]:
+    return dict(json.loads(dvc("status", "--json") or "{}"))
 
 
 def with_ancestors(needs: Graph, stages: Iterable[str]) -> set[str]:

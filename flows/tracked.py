@@ -1,8 +1,7 @@
-"""The user's data file under DVC: added when it is new, added again when it has changed."""
+"""The user's data file under DVC: added when it is new. (When it has changed, stages.py has DVC take it as it is.)"""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tasks.stage import UserError
 
 
 def track(path: str) -> None:
-    """Have DVC track `data.path` as it is now. Raises UserError if it lies outside the repository or is not there.
+    """Have DVC track `data.path`. Raises UserError if it lies outside the repository or is not there.
 
     A file that git itself tracks stays with git. In a run's own worktree nothing is added: what is not tracked at the
     commit that the run works on is not there.
@@ -44,7 +43,7 @@ def _add(path: str, pointer: Path) -> None:
         if not pointer.exists():
             raise UserError(f"data.path = {path}: no such file")
         dvc("checkout", "--quiet", str(pointer))
-    elif not pointer.exists() or json.loads(dvc("status", "--json", str(pointer)) or "{}"):
+    elif not pointer.exists():
         dvc("add", "--quiet", path)
 
 

@@ -15,11 +15,12 @@ from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas import State
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowFilter, FlowFilterName
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
-from flows.promote import promote
+from flows.promote import promote, said
 from flows.terminal import say
 from tasks import params, records
 
@@ -84,8 +85,8 @@ def _start(name: str, version: str, by_hand: bool = False) -> str:
     given = {"model": name, "version": version, "by_hand": by_hand}
     target = _deployment(name)
     if target is None:
-        state = promote(**given, return_state=True)  # type: ignore[call-overload]
-        return str(state.result()["said"] if state.is_completed() else state.message)
+        state: State[Any] = promote(model=name, version=version, by_hand=by_hand, return_state=True)
+        return said(state)
     key = records.sha256_of([given, ledger.tip()])
     run: Any = run_deployment(target, parameters=given, timeout=0, idempotency_key=key, as_subflow=False)
     api.set_model_version_tag(name, version, RUN, str(run.id))

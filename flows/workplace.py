@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -47,10 +48,16 @@ def in_workspace(work: Work) -> Callable[[Params], list[str] | State[Any]]:
             return _alone(work, params)
         except UserError as error:
             say(str(error))
+            logging.getLogger("prefect.flow_runs").addFilter(_no_traceback)
             kind = Cancelled if error.exit_code == Interrupted.exit_code else Failed
             return kind(name=stages.STATE_NAMES.get(error.exit_code, "Failed"), message=str(error))
 
     return flow
+
+
+def _no_traceback(record: logging.LogRecord) -> bool:
+    """Prefect logs one for each deployed run that ends badly; a user's mistake has its line and needs none."""
+    return not record.getMessage().startswith("Engine execution exited")
 
 
 def exit_code(state: State[Any]) -> int:

@@ -47,7 +47,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert old in text
         text = text.replace(old, new)
     (repo / "params.yaml").write_text(text)
-    (repo / ".gitignore").write_text("__pycache__/\n/data/*\n!/data/*.dvc\n/model.json\n")
+    (repo / ".gitignore").write_text((PROJECT / ".gitignore").read_text() + "/model.json\n")
     sh("git", "init", "-q", "-b", "main", ".", cwd=repo)
     sh("git", "config", "user.email", "a@b.c", cwd=repo)
     sh("git", "config", "user.name", "a", cwd=repo)
