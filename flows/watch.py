@@ -30,16 +30,10 @@ RUN = "promote.flow_run"
 @flow(name="watch", persist_result=False)
 def watch() -> list[str]:
     """Look at the registry once; gives what was found, a line each."""
-    from mlflow.exceptions import MlflowException
-
     from tasks import tracking
 
     name = params.load().use_case.name
-    try:
-        tracking.client().get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    if not tracking.client().search_registered_models(f"name = '{name}'"):
         return []
     lines = [*_aliases(name), *_requests(name), *_lapsed(name)]
     for line in lines:
