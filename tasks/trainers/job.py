@@ -14,6 +14,7 @@ from pathlib import Path
 from tasks import documents, shelf, stage, trainers
 from tasks.progress import Progress
 from tasks.records import Plan
+from tasks.stage import UserError
 
 
 def main(folder: Path) -> None:
@@ -24,7 +25,7 @@ def main(folder: Path) -> None:
     job = trainers.Job(
         branch=str(plan.branch),
         recipe=plan.recipe,
-        base=shelf.folder(plan.base_model.name, plan.base_model.sha256) if plan.base_model else None,
+        base=_base(plan),
         labels=documents.labels_of(rows),
         documents=rows,
         seed=0,
@@ -35,6 +36,17 @@ def main(folder: Path) -> None:
     )
     trained = trainers.train(job)
     (folder / "trained.json").write_text(json.dumps(dataclasses.asdict(trained)))
+
+
+def _base(plan: Plan) -> Path | None:
+    """The base model's folder, if the shelf still holds the very weights that the plan names."""
+    if plan.base_model is None:
+        return None
+    name, planned = plan.base_model.name, plan.base_model.sha256
+    pinned = shelf.entries()[name].sha256 if name in shelf.entries() else None
+    if pinned != planned:
+        raise UserError(f"shelf.yaml: {name} is {pinned}, the plan names {planned}; run `dvc repro` from the start")
+    return shelf.folder(name)
 
 
 def _tell(progress: Progress, done: int, total: int) -> None:
