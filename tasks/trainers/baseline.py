@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tasks import serving
 from tasks.trainers import Job, Spent
@@ -47,8 +48,6 @@ def train(job: Job, folder: Path) -> Spent:
 
 
 def _vectorizer(analyzer: str, recipe: dict[str, Any]) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     terms = partial(serving.analyze, analyzer=analyzer)
     return TfidfVectorizer(analyzer=terms, sublinear_tf=True, dtype=np.float32, max_features=recipe["max_terms"])
 

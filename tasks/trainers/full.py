@@ -12,6 +12,8 @@ from tasks.trainers.identity import identity
 def train(job: Job, folder: Path) -> Spent:
     assert job.base is not None
     model = text.classifier(job.base, job)
-    spent = fit(model, text.batches(job, job.base, model.config.pad_token_id), text.cross_entropy, job, identity(job))
+    data = text.batches(job, job.base, model.config.pad_token_id)
+    with text.only_seen_words(model, data):
+        spent = fit(model, data, text.cross_entropy, job, identity(job))
     text.save(folder, job, model, job.base)
     return spent

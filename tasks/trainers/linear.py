@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from tasks.serving import Floats, softmax
 
@@ -42,8 +43,6 @@ def _score(features: Any, targets: NDArray[np.int64], k: int, strength: float, f
 
 def fit(features: Any, targets: NDArray[np.int64], k: int, strength: float) -> tuple[Floats, Floats]:
     """Weight (k, d) and bias (k,) of softmax(features @ weight.T + bias)."""
-    from sklearn.linear_model import LogisticRegression
-
     seen = np.unique(targets)
     weight, bias = np.zeros((k, features.shape[1]), np.float32), np.full(k, NEVER_SEEN, np.float32)
     if len(seen) == 1:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from peft import LoraConfig, LoraModel
+
 from tasks.trainers import Job, Spent, text
 from tasks.trainers.fit import fit
 from tasks.trainers.identity import identity
 
 
 def train(job: Job, folder: Path) -> Spent:
-    from peft import LoraConfig, LoraModel
-
     assert job.base is not None
     model = text.classifier(job.base, job)
     config = LoraConfig(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.models.bert.configuration_bert import BertConfig
+from transformers.models.bert.modeling_bert import BertForSequenceClassification
 
 from tasks.trainers import Job, Spent, text
 from tasks.trainers.fit import fit
@@ -16,9 +18,6 @@ SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def train(job: Job, folder: Path) -> Spent:
-    from transformers.models.bert.configuration_bert import BertConfig
-    from transformers.models.bert.modeling_bert import BertForSequenceClassification
-
     size = _tokenizer(job, folder)
     torch.manual_seed(job.seed)
     dropout = {f"{part}_dropout_prob": job.recipe["dropout"] for part in ("hidden", "attention_probs")}

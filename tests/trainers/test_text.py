@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tasks.recipes import recipe
 from tasks.trainers import BRANCHES, Job
 from tasks.trainers.text import Batches
+from tests.trainers.conftest import make_rows
 
 
 @pytest.fixture
@@ -68,3 +71,20 @@ def test_recipes_are_json_and_equal_for_equal_arguments() -> None:
     for branch in BRANCHES:
         made = recipe(branch, "text-classification", 240)
         assert json.loads(json.dumps(made)) == made == recipe(branch, "text-classification", 240)
+
+
+def test_a_word_table_cut_to_the_rows_trains_like_the_whole_one(make_job: Callable[..., Job], base: Path) -> None:
+    from tasks.trainers import text
+    from tasks.trainers.fit import fit
+
+    job = make_job("full", documents=make_rows(40, ["negative", "positive"]), recipe={"weight_decay": 0.0, "epochs": 2})
+    cut, whole = text.classifier(base, job), text.classifier(base, job)
+    before = whole.get_input_embeddings().weight.detach().clone()
+    data = text.batches(job, base, 0)
+    with text.only_seen_words(cut, data):
+        assert len(cut.get_input_embeddings().weight) < len(before)
+        fit(cut, data, text.cross_entropy, job)
+    fit(whole, text.batches(job, base, 0), text.cross_entropy, job)
+    assert not torch.equal(before, whole.get_input_embeddings().weight)
+    for (name, ours), theirs in zip(cut.named_parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4, msg=name)
