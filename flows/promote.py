@@ -170,7 +170,8 @@ def main(arguments: list[str]) -> int:
     from flows import servers, workplace
 
     given = _arguments(arguments)
-    _only_in_prefects_logs()
+    for handler in logging.root.handlers:  # Prefect's console; its logs of the run go to the server as ever
+        handler.setLevel(logging.CRITICAL)
     try:
         with servers.prefect() as url, temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: servers.folder()}):
             servers.until_it_answers(f"{url}/health")
@@ -186,14 +187,6 @@ def main(arguments: list[str]) -> int:
 def said(state: State[Any]) -> str:
     """How a run of `promote` ended, in a line."""
     return str(state.result()["said"] if state.is_completed() else state.message)
-
-
-def _only_in_prefects_logs() -> None:
-    """What the flow says goes to the server; a person at a terminal reads the one line that `main` prints."""
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handler.setLevel(logging.CRITICAL)
 
 
 def _arguments(arguments: list[str]) -> Outcome:

@@ -53,9 +53,11 @@ def _better_than_baseline(diff: Difference | None, name: str, confidence: float)
 
 
 def better_than_champion(metric: str, truth: Ints, challenger: Ints, champion: Ints, gates: Gates) -> Check:
-    """Both models' guesses (n,) on the same rows: the gain exceeds `min_gain` in a share `confidence` of the resamples.
+    """Both models' guesses (n,) on the same rows: sure at `confidence` that the gain exceeds `min_gain`.
 
-    Equal models tie in every resample and fail; so does any regression.
+    How sure is the smaller of two shares: of the paired bootstrap's resamples with more gain than `min_gain`, and of the
+    random swaps with less gain than was seen. The second keeps a handful of rows from counting as proof, which the
+    bootstrap alone would let pass. Equal models and regressions fail.
     """
     k = int(max(truth.max(), challenger.max(), champion.max())) + 1
     counts = metrics.resamples(len(truth))
@@ -63,13 +65,40 @@ def better_than_champion(metric: str, truth: Ints, challenger: Ints, champion: I
     all_rows = np.ones((1, len(truth)))
     ours, theirs = (float(metrics.score(metric, truth, guesses, k, all_rows)[0]) for guesses in (challenger, champion))
     low, high = metrics.interval(gains)
-    sure = float((gains > gates.min_gain).mean())
+    sure = min(float((gains > gates.min_gain).mean()), 1 - by_chance(metric, truth, challenger, champion))
     than = f" by more than {gates.min_gain:g}" if gates.min_gain else ""
     said = (
         f"{metric} {ours:.3f} against {theirs:.3f} on the same {len(truth):,} rows: {ours - theirs:+.3f} "
         f"(95 %: {low:+.3f} to {high:+.3f}); better{than} with {_percent(sure)}, needed {_percent(gates.confidence)}"
     )
     return Check(gate="better than the champion", passed=sure >= gates.confidence, said=said)
+
+
+def by_chance(metric: str, truth: Ints, ours: Ints, theirs: Ints) -> float:
+    """p-value of a gain as large if the models were alike: the two guesses of each row are swapped at random, 2,000 times.
+
+    Approximate randomization (Noreen 1989), one-sided; for accuracy that is the sign test on the rows where one is right.
+    """
+    differ = np.flatnonzero(ours != theirs)
+    swaps = np.random.default_rng(0).integers(0, 2, (metrics.RESAMPLES, len(differ))).astype(np.float64)
+    swaps[0] = 0  # what was seen is one of the draws (Phipson and Smyth 2010)
+    classes = np.unique(truth)
+    one, other = np.zeros(len(swaps)), np.zeros(len(swaps))
+    for c in classes:
+        of_class = truth == c
+        hits, calls = [], []
+        for guesses, swapped in ((ours, theirs), (theirs, ours)):
+            change = (swapped[differ] == c).astype(np.float64) - (guesses[differ] == c)
+            calls.append((guesses == c).sum() + swaps @ change)
+            hits.append(((guesses == c) & of_class).sum() + swaps @ (change * of_class[differ]))
+        if metric == "macro_f1":
+            one += 2 * hits[0] / (calls[0] + of_class.sum()) / len(classes)
+            other += 2 * hits[1] / (calls[1] + of_class.sum()) / len(classes)
+        else:
+            one += hits[0] / len(truth)
+            other += hits[1] / len(truth)
+    gains = one - other
+    return float((gains >= gains[0] - 1e-12).mean())
 
 
 def refusal(checks: list[Check]) -> str | None:

@@ -43,7 +43,7 @@ def main() -> None:
         raise
     except Exception as error:
         print(
-            f"MLflow at {_shown(store())} is not up to date, `python -m tasks.tracking` mends it: {_line(error)}",
+            f"MLflow at {address()} is not up to date, `python -m tasks.tracking` mends it: {line(error)}",
             file=sys.stderr,
         )
 
@@ -172,12 +172,18 @@ def lineage() -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def _shown(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", uri)
+def address() -> str:
+    """The store, without the password that it may hold."""
+    return _without_password(store())
 
 
-def _line(error: Exception) -> str:
-    return _shown(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)[:300]
+def line(error: Exception) -> str:
+    """The first line of an error of MLflow."""
+    return _without_password((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", text)
 
 
 if __name__ == "__main__":

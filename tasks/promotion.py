@@ -1,0 +1,132 @@
+"""The evidence for a promotion: every gate measured now, challenger and champion on the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tasks import champion, documents, gates, ledger, packed, records, registry
+from tasks.documents import Document
+from tasks.gates import Check
+from tasks.metrics import Ints
+from tasks.params import Params
+from tasks.records import Evaluation, Record, sha256_of
+from tasks.stage import UserError
+
+TEST = Path("data/split/test.jsonl")
+
+
+class Evidence(Record):
+    """What is shown to the approver and signed: equal bytes as long as files, champion, rows and gates are the same."""
+
+    model: str
+    version: str
+    run_id: str | None
+    manifest_sha256: str | None
+    champion: str | None
+    """The version that it would replace."""
+    test_sha256: str | None
+    """Of the rows that both were measured on; null without a champion."""
+    min_gain: float
+    confidence: float
+    checks: list[Check]
+
+    @property
+    def sha256(self) -> str:
+        return sha256_of(self.model_dump(mode="json"))
+
+    @property
+    def refusal(self) -> str | None:
+        return gates.refusal(self.checks)
+
+
+def measure(settings: Params, version: str) -> Evidence:
+    """Verify the stored files, then measure every gate. A version whose files changed is not loaded."""
+    name = settings.use_case.name
+    found, now = registry.version_of(name, version), champion.current(name)
+    evidence = Evidence(
+        model=name,
+        version=str(found.version),
+        run_id=found.run_id,
+        manifest_sha256=found.tags.get("manifest.sha256"),
+        champion=now.version if now else None,
+        test_sha256=None,
+        min_gain=settings.gates.min_gain,
+        confidence=settings.gates.confidence,
+        checks=[gates.intact(registry.verify(name, version))],
+    )
+    if evidence.refusal:
+        return evidence
+    with registry.files_of(found) as folder:
+        evaluation = records.read(Evaluation, folder / "records" / "evaluation.json")
+        checks = [*evidence.checks, gates.finished(evaluation)]
+        checks += gates.better_than_baselines(evaluation, settings.gates.confidence)
+        if now is None:
+            return evidence.model_copy(update={"checks": checks})
+        rows = test_rows(found.tags["git.sha"])
+        checks.append(_against_champion(settings, folder, now.version, rows))
+    return evidence.model_copy(update={"checks": checks, "test_sha256": documents.sha256(rows)})
+
+
+def _against_champion(settings: Params, challenger: Path, champion_version: str, rows: list[Document]) -> Check:
+    name = settings.use_case.name
+    if problems := registry.verify(name, champion_version):
+        said = f"the champion, version {champion_version}, cannot be measured: {problems[0]}; roll back first"
+        return Check(gate="better than the champion", passed=False, said=said)
+    texts = [row.text for row in rows]
+    with registry.files_of(registry.version_of(name, champion_version)) as folder:
+        theirs = packed.guesses(folder, texts)
+    truth, ours = [row.label for row in rows], packed.guesses(challenger, texts)
+    labels = sorted({*truth, *ours, *theirs})
+    truth_, ours_, theirs_ = (_numbers(column, labels) for column in (truth, ours, theirs))
+    return gates.better_than_champion(settings.objective.metric, truth_, ours_, theirs_, settings.gates)
+
+
+def _numbers(column: list[str], labels: list[str]) -> Ints:
+    return np.array([labels.index(label) for label in column], np.int64)
+
+
+def test_rows(commit: str) -> list[Document]:
+    """The test split here; in a worktree without one, that of the ledger's commit, from DVC's cache."""
+    if TEST.exists():
+        return documents.read(TEST)
+    md5 = _md5_of_test(ledger.show("dvc.lock", commit))
+    cache = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True).stdout.strip()
+    path = Path(cache) / "files" / "md5" / md5[:2] / md5[2:] if md5 and cache else None
+    if path is None or not path.exists():
+        raise UserError(f"{TEST}: not here and not in DVC's cache; run `dvc pull` or `make run` in the main checkout")
+    if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
+        raise UserError(f"{path}: DVC's cache holds other bytes than its name says; remove it and `dvc pull`")
+    return documents.read(path)
+
+
+def _md5_of_test(lock: str | None) -> str | None:
+    from ruamel.yaml import YAML
+
+    stages = YAML(typ="safe").load(lock)["stages"] if lock else {}
+    outs = stages.get("audit", {}).get("outs", [])
+    return next((str(out["md5"]) for out in outs if out["path"] == str(TEST)), None)
+
+
+def shown(evidence: Evidence) -> str:
+    """The evidence as markdown, for the person who approves."""
+    replaces = f"replace version {evidence.champion}" if evidence.champion else "be the first champion"
+    return "\n".join(
+        [
+            f"## {evidence.model}: may version {evidence.version} {replaces}?",
+            "",
+            gates.table(evidence.checks),
+            "",
+            f"The gates are measured once more after your answer. Evidence `{evidence.sha256[:16]}`.",
+        ]
+    )
+
+
+def entry(evidence: Evidence) -> dict[str, object]:
+    """For the ledger."""
+    return {"evidence": json.loads(evidence.model_dump_json()), "evidence_sha256": evidence.sha256}
