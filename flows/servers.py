@@ -87,6 +87,7 @@ def free_port(wanted: int = 0) -> int:
     """`wanted` or the next that is free; 0: any."""
     for port in range(wanted, wanted + 50) if wanted else [0]:
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended leaves its port free
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

@@ -16,6 +16,7 @@ from tasks.stage import UserError, die_with_parent
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_BETWEEN_TIDYINGS = 600.0
 Process = subprocess.Popen[bytes]
 
 
@@ -63,25 +64,32 @@ def _serve(url: str, started: list[Process]) -> None:
 
 
 def _watch_over(started: list[Process]) -> None:
-    """Start anew what has ended, until interrupted; and keep the forms at what params.yaml says."""
+    """Until interrupted: start anew what ended, keep the forms at params.yaml, forget old looks at the registry."""
     from flows.deploy import deploy
-    from flows.workplace import bury
+    from flows.workplace import bury, tidy
 
-    settings = Path("params.yaml")
-    seen = settings.stat().st_mtime_ns
+    seen, tidied = _changed_at(), 0.0
     while True:
         time.sleep(SECONDS_BETWEEN_LOOKS)
-        if started[-1].poll() is not None:
-            print("the worker ended; starting another", file=sys.stderr)
-            bury()
-            started[-1] = _worker()
-        if settings.exists() and settings.stat().st_mtime_ns != seen:
-            seen = settings.stat().st_mtime_ns
-            try:
+        try:
+            if started[-1].poll() is not None:
+                print("the worker ended; starting another", file=sys.stderr)
+                started[-1] = _worker()
+                bury()
+            if _changed_at() != seen:
+                seen = _changed_at()
                 deploy()
                 print("params.yaml has changed: the forms now show it", file=sys.stderr)
-            except UserError as error:
-                print(error, file=sys.stderr)
+            if time.monotonic() - tidied > SECONDS_BETWEEN_TIDYINGS:
+                tidied = time.monotonic()
+                tidy()
+        except Exception as error:  # a locked database, a half-written file: the next look is soon
+            print(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+
+
+def _changed_at() -> int:
+    path = Path("params.yaml")
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _worker() -> Process:

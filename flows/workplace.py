@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State, StateType
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     WorkPoolFilter,
@@ -75,6 +79,18 @@ def bury() -> None:
         ):
             state: State[None] = Crashed(message="its worker ended before it")
             client.set_flow_run_state(run.id, state, force=True)
+
+
+def tidy() -> None:
+    """Forget the looks of `watch` that ended well more than an hour ago: one a minute would fill the database."""
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    filters = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED])),
+        end_time=FlowRunFilterEndTime(before_=hour_ago),
+    )
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["watch"])), flow_run_filter=filters):
+            client.delete_flow_run(run.id)
 
 
 def _alone(work: Work, params: Params) -> list[str]:
