@@ -33,7 +33,7 @@ class Data(Settings):
     label: str | None = Field("label", description="Column with the right answer")
     id: str | None = Field(None, description="Column with a row's identifier; empty: the row's content names it")
     group: str | None = Field(None, description="Column whose equal values must stay on one side of the split (user, patient)")
-    max_rows: int | None = Field(3000, ge=20, description="Use at most so many rows, drawn by hash; empty: all of them")
+    max_rows: int | None = Field(2000, ge=20, description="Use at most so many rows, drawn by hash; empty: all of them")
 
 
 class Objective(Settings):
@@ -88,7 +88,7 @@ class Pilots(Settings):
     branches: list[Branch] = Field(
         ["baseline", "probe", "lora", "full", "scratch"], min_length=1, description="Ways to compare"
     )
-    rungs: list[int] = Field([120, 240, 480, 960], min_length=1, description="Training rows of the pilots, small to large")
+    rungs: list[int] = Field([100, 200, 400, 800], min_length=1, description="Training rows of the pilots, small to large")
     seeds: int = Field(2, ge=1, le=20, description="How often each pilot is repeated with other rows and another seed")
     budget_usd: float | None = Field(None, ge=0, description="Most that the larger pilots may cost, USD; empty: no limit")
 
