@@ -173,11 +173,12 @@ def project(params: Params) -> None:
 
 def _in_mlflow(params: Params) -> tuple[str, str | None]:
     """Ids of the experiment and of the parent run; remembered, as MLflow takes seconds to import."""
-    from tasks import runs, tracking
+    from tasks import tracking
 
     known = workspace.shared() / "mlflow_parents.json"
     ids = dict(json.loads(known.read_text())) if known.exists() else {}
-    key = f"{tracking.store()} {runs.planned(params)[0].record_sha256}"
+    audit = records.read(Audit, RESULTS / "audit.json")
+    key = " ".join([tracking.store(), params.use_case.name, audit.train.sha256, audit.test.sha256])
     if key not in ids:
         ids[key] = tracking.parent_of(params)
         known.write_text(json.dumps(ids))

@@ -43,7 +43,7 @@ class Approval(RunInput):
 
 @flow(name="promote", persist_result=True, result_serializer="json")
 def promote(
-    model: str,
+    model: str = "",
     version: str = "",
     rollback: bool = False,
     approve_as: str = "",
@@ -54,7 +54,7 @@ def promote(
     """Make a version champion if it passes every gate, or go back to the champion before.
 
     Args:
-        model: Name of the registered model, as in use_case.name
+        model: Name of the registered model; empty: the one of params.yaml
         version: Number of the version to promote
         rollback: Go back to the champion before instead; needs no version
         approve_as: Your name, if you approve beforehand; otherwise a person is asked where a person must approve
@@ -62,12 +62,15 @@ def promote(
         by_hand: The alias was already set by hand in MLflow, which counts as the approval
         hours_to_approve: The run fails when nobody has answered by then
     """
+    name = ""
     try:
         settings = _settings(model)
-        given = _given(approve_as, reason, by_hand)
-        outcome = _rolled_back(model, given) if rollback else _promoted(settings, version, given, hours_to_approve)
+        name = settings.use_case.name
+        given = _by_hand(name, version) if by_hand else _given(approve_as, reason)
+        outcome = _rolled_back(name, given) if rollback else _promoted(settings, version, given, hours_to_approve)
     except UserError as error:
-        _closed(model, version, by_hand, str(error))
+        if name:
+            _closed(name, version, by_hand, str(error))
         say(str(error))
         return Failed(name=STATE_NAMES.get(error.exit_code, "Failed"), message=str(error))
     say(outcome["said"])
@@ -76,18 +79,24 @@ def promote(
 
 def _settings(model: str) -> Params:
     settings = params.load()
-    if model != settings.use_case.name:
+    if model not in ("", settings.use_case.name):
         raise UserError(f"--model {model}: params.yaml here is about {settings.use_case.name}")
     return settings
 
 
-def _given(approve_as: str, reason: str, by_hand: bool) -> Outcome | None:
+def _given(approve_as: str, reason: str) -> Outcome | None:
     """The approval that came with the request, as it goes into the ledger."""
-    if by_hand:
-        return {"who": None, "reason": "the alias champion was set by hand in MLflow, which does not say by whom"}
     if bool(approve_as.strip()) != bool(reason.strip()):
         raise UserError("--approve-as and --reason: give both, who approves and why")
     return {"who": approve_as, "reason": reason} if approve_as.strip() else None
+
+
+def _by_hand(name: str, version: str) -> Outcome:
+    from tasks import champion
+
+    if champion.by_alias(name) != version:
+        raise UserError(f"by_hand: version {version} does not bear the alias champion; leave by_hand off to ask for approval")
+    return {"who": None, "reason": "the alias champion was set by hand in MLflow, which does not say by whom"}
 
 
 def _promoted(settings: Params, version: str, given: Outcome | None, hours: float) -> Outcome:
@@ -95,6 +104,8 @@ def _promoted(settings: Params, version: str, given: Outcome | None, hours: floa
     from tasks import champion, promotion, registry
 
     name = settings.use_case.name
+    if not version.strip():
+        raise UserError("version: give the number of the version to promote, or rollback")
     found = registry.version_of(name, version)
     while True:
         now = champion.current(name)
@@ -152,8 +163,8 @@ def _closed(name: str, version: str, by_hand: bool, reason: str) -> None:
 
     if by_hand:
         champion.settle(name)
-    with suppress(UserError):
-        if registry.version_of(name, version).tags.get("promote") == "pending":
+    with suppress(UserError):  # there is no such version
+        if version and registry.version_of(name, version).tags.get("promote") == "pending":
             champion.say(name, version, "refused", reason)
 
 

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from graphlib import TopologicalSorter
@@ -65,20 +66,18 @@ def graph() -> Graph:
     return needs
 
 
-def changed(needs: Graph) -> set[str]:
-    """The stages that DVC might run: those it names and all that follow them. The others need not be asked about.
-
-    Files that DVC tracks and somebody has changed since are tracked as they are now.
-    """
-    named = _status()
+def status() -> set[str]:
+    """What DVC names as changed, once it has taken files that it tracks, and that somebody has changed, as they are now."""
+    named = json.loads(dvc("status", "--json") or "{}")
     if modified := [name for name, why in named.items() if name.endswith(".dvc") and "modified" in json.dumps(why)]:
         dvc("commit", "--force", "--quiet", *modified)
-        named = _status()
-    return {stage for stage in needs if named.keys() & with_ancestors(needs, [stage])}
+        named = json.loads(dvc("status", "--json") or "{}")
+    return set(named)
 
 
-def _status() -> dict[str, Any]:
-    return dict(json.loads(dvc("status", "--json") or "{}"))
+def changed(needs: Graph, named: set[str]) -> set[str]:
+    """The stages that DVC might run: those it names and all that follow them. The others need not be asked about."""
+    return {stage for stage in needs if named & with_ancestors(needs, [stage])}
 
 
 def with_ancestors(needs: Graph, stages: Iterable[str]) -> set[str]:
@@ -118,12 +117,13 @@ def run(use_case: str, *targets: str, slots: int = 1) -> list[str]:
 
     Raises StageFailed with the exit code and the line of the first stage that failed, Interrupted on SIGTERM and Ctrl-C.
     """
-    needs = graph()
+    with ThreadPoolExecutor() as pool:  # DVC takes a second for either
+        named, needs = pool.submit(status), graph()
     if missing := set(targets) - set(needs):
         raise UserError(f"dvc.yaml: there is no stage {', '.join(sorted(missing))}")
     wanted = with_ancestors(needs, targets or needs)
     order = [name for name in TopologicalSorter(needs).static_order() if name in wanted]
-    todo = changed(needs)
+    todo = changed(needs, named.result())
     work = Work(use_case, slots, [name for name in order if name in todo])
     futures: dict[str, PrefectFuture[Any]] = {}
     with work.until_interrupted():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +181,14 @@ def _millis(path: Path) -> int:
 
 def _stale(stage_name: str) -> bool:
     """Does `dvc.lock` say that this stage last ran on another training split than the audit's newest?"""
-    from ruamel.yaml import YAML
-
     path = Path("dvc.lock")
-    stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"] if path.exists() else {}
+    stages = _stages(path.read_text(encoding="utf-8")) if path.exists() else {}
     files = [*stages.get(stage_name, {}).get("deps", []), *stages.get("audit", {}).get("outs", [])]
     return len({file["md5"] for file in files if file["path"] == "data/split/train.jsonl"}) > 1
+
+
+@cache
+def _stages(lock: str) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+
+    return dict(YAML(typ="safe").load(lock)["stages"])

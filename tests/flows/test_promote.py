@@ -134,6 +134,8 @@ def test_an_approver_without_a_reason_and_another_models_name_are_the_users_mist
 
     assert (state := promote(1, approve_as="Zoë")).name == "WrongInput", state.message
     assert "has no version 9: it has 1, 2" in promote(9, **YES).message
+    assert "version 1 does not bear the alias champion" in promote(1, by_hand=True).message
+    assert flow(return_state=True).message == "version: give the number of the version to promote, or rollback"
     state = flow("other", "1", return_state=True)
     assert state.message == "--model other: params.yaml here is about movie-reviews"
 

@@ -143,7 +143,7 @@ def test_the_graph_is_read_from_dvc_whatever_it_is(repo: Path) -> None:
         "stages:\n  a:\n    cmd: echo > x\n    outs: [x]\n  b:\n    cmd: cat x\n    deps: [x, params.yaml]\n"
     )
     assert stages.graph() == {"a": set(), "b": {"a"}}
-    assert stages.changed(stages.graph()) == {"a", "b"}
+    assert stages.changed(stages.graph(), stages.status()) == {"a", "b"}
 
 
 def test_a_broken_graph_is_one_line(repo: Path) -> None:
