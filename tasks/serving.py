@@ -142,8 +142,8 @@ def quiet() -> None:
     """No progress bars and remarks of transformers: a missing pooler is no news to us."""
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def tokenizer(folder: Path) -> Any:
