@@ -53,10 +53,7 @@ def _decided(clone: Path, draw: int, rows: int) -> Path:
     drawn = sorted(lines, key=lambda line: share("redraw", draw, json.loads(line)["id"]))[:rows]
     (clone / "data/redraw.jsonl").write_text("\n".join(drawn) + "\n", encoding="utf-8")
     settings = (
-        (clone / "params.yaml")
-        .read_text()
-        .replace(str(EXAMPLE), "data/redraw.jsonl")
-        .replace("max_rows: 3000", "max_rows: 100000")
+        (clone / "params.yaml").read_text().replace(str(EXAMPLE), "data/redraw.jsonl").replace("max_rows: 2000 ", "max_rows: ")
     )
     (clone / "params.yaml").write_text(settings)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
