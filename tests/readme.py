@@ -31,16 +31,16 @@ def main() -> None:
 
 def example(decision: Decision, evaluation: Evaluation) -> str:
     """The verdict, the branches and what came true, in markdown."""
-    verdict, metric = decision.verdict, decision.metric.name
+    verdict, metric, model = decision.verdict, decision.metric.name, evaluation.model
     lines = [
         f"> **{verdict.status}: {verdict.branch or 'no branch'} {verdict.base_model or ''}**. {verdict.reason}",
         "",
-        f"| branch | base model | {metric} at {decision.n_rows:,} rows (90 % interval) | cost, USD | hours | chance of the target | |",
+        f"| branch | base model | {metric} at {decision.n_rows:,} rows (90 % interval) | USD | hours | reaches the target | |",
         "|---|---|---|---|---|---|---|",
         *map(_row, decision.branches),
         "",
         f"Trained and measured on {evaluation.rows:,} untouched rows: {metric} "
-        f"**{evaluation.model['value']:.3f}** (95 % interval {evaluation.model['low95']:.3f} to {evaluation.model['high95']:.3f}).",
+        f"**{model['value']:.3f}** (95 % interval {model['low95']:.3f} to {model['high95']:.3f}).",
         *(f"Against {d.against}: {d.value:+.3f} ({d.low95:+.3f} to {d.high95:+.3f})." for d in evaluation.diff),
         f"Rule of thumb: {decision.rule_of_thumb.branch}, which {'agrees' if decision.rule_of_thumb.agrees else 'disagrees'}.",
     ]

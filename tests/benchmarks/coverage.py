@@ -16,10 +16,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from tasks.recipes import recipe
 
 from tasks import documents, metrics, records, serving, shelf, trainers, workspace
 from tasks.documents import share
+from tasks.recipes import recipe
 from tasks.records import Decision, Option
 
 EXAMPLE = Path("data/movie-reviews.jsonl")
