@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-TOKENS_A_BATCH = 4096  # padded; large enough to keep two cores busy, small enough to stay in the cache
+TOKENS_A_BATCH = 2048  # with padding; measured on an AVX2 CPU with MiniLM-L6: 8 % less CPU time than 4096, as 1024
 
 
 class Model(Protocol):

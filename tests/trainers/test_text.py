@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from tasks.recipes import recipe
-from tasks.trainers import BRANCHES, Job
+from tasks.trainers import BRANCHES, Job, text
+from tasks.trainers.fit import fit
 from tasks.trainers.text import Batches
 from tests.trainers.conftest import make_rows
 
@@ -74,9 +75,6 @@ def test_recipes_are_json_and_equal_for_equal_arguments() -> None:
 
 
 def test_a_word_table_cut_to_the_rows_trains_like_the_whole_one(make_job: Callable[..., Job], base: Path) -> None:
-    from tasks.trainers import text
-    from tasks.trainers.fit import fit
-
     job = make_job("full", documents=make_rows(40, ["negative", "positive"]), recipe={"weight_decay": 0.0, "epochs": 2})
     cut, whole = text.classifier(base, job), text.classifier(base, job)
     before = whole.get_input_embeddings().weight.detach().clone()
@@ -88,3 +86,16 @@ def test_a_word_table_cut_to_the_rows_trains_like_the_whole_one(make_job: Callab
     assert not torch.equal(before, whole.get_input_embeddings().weight)
     for (name, ours), theirs in zip(cut.named_parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_loss_and_gradients_equal_those_of_transformers_for_the_same_batch(make_job: Callable[..., Job], base: Path) -> None:
+    job = make_job("full")
+    ours, theirs = text.classifier(base, job), text.classifier(base, job)
+    batch = text.batches(job, base, 0)(0)[0]
+    loss = text.cross_entropy(ours, batch) / batch.weight
+    reference = theirs(**batch.inputs, labels=batch.targets).loss
+    loss.backward()
+    reference.backward()
+    assert loss.item() == pytest.approx(reference.item(), abs=1e-6)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, atol=1e-6, rtol=1e-5)
