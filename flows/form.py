@@ -18,7 +18,7 @@ def apply(params: Params, path: Path = Path("params.yaml")) -> Params:
     """
     given = params.model_dump(mode="json", exclude_unset=True)
     text = path.read_text(encoding="utf-8")
-    new = _merged(text, given)
+    new = merged(text, given)
     if new != text:
         if not in_own_worktree():
             raise UserError(
@@ -28,7 +28,7 @@ def apply(params: Params, path: Path = Path("params.yaml")) -> Params:
     return load(path)
 
 
-def _merged(text: str, given: dict[str, Any]) -> str:
+def merged(text: str, given: dict[str, Any]) -> str:
     """`text` with the leaves of `given` that differ from it; byte-equal if none does."""
     from ruamel.yaml import YAML
 

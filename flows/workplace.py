@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State, StateType
 from prefect.client.schemas.filters import (
@@ -51,7 +52,10 @@ def in_workspace(work: Work) -> Callable[[Params], list[str] | State[Any]]:
         try:
             return _alone(work, params)
         except UserError as error:
-            say(str(error))
+            if isinstance(error, stages.StageFailed):
+                get_run_logger().error(str(error))  # the terminal has shown it, as the stage's last line
+            else:
+                say(str(error))
             logging.getLogger("prefect.flow_runs").addFilter(_no_traceback)
             kind = Cancelled if error.exit_code == Interrupted.exit_code else Failed
             return kind(name=stages.STATE_NAMES.get(error.exit_code, "Failed"), message=str(error))
