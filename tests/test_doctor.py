@@ -123,7 +123,7 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def remote(s3_server: str) -> dict[str, object]:
     return {
-        "url": "s3://team-models/dvc",
+        "url": "s3://doctors-bucket/dvc",
         "endpointurl": s3_server,
         "access_key_id": "AKIDEXAMPLE",
         "secret_access_key": "s3cret",
@@ -132,8 +132,8 @@ def remote(s3_server: str) -> dict[str, object]:
 
 def test_a_bucket_is_missing_until_it_is_made_and_a_warning_until_it_keeps_versions(remote: dict[str, object]) -> None:
     found = remotes.s3("team", remote)
-    assert (found.level, found.found) == ("missing", "s3://team-models/dvc: NoSuchBucket")
-    assert found.mend == "python infra/s3_bucket.py s3://team-models/dvc"
+    assert (found.level, found.found) == ("missing", "s3://doctors-bucket/dvc: NoSuchBucket")
+    assert found.mend == "python infra/s3_bucket.py s3://doctors-bucket/dvc"
     environment = os.environ | {
         "AWS_ENDPOINT_URL": str(remote["endpointurl"]),
         "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -150,7 +150,7 @@ def test_credentials_that_are_not_there_are_missing(remote: dict[str, object], m
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     found = remotes.s3("team", {key: value for key, value in remote.items() if "key" not in key})
-    assert (found.level, found.found) == ("missing", "s3://team-models/dvc: NoCredentialsError")
+    assert (found.level, found.found) == ("missing", "s3://doctors-bucket/dvc: NoCredentialsError")
 
 
 def test_remotes_are_read_from_dvcs_own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
