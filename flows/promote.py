@@ -147,11 +147,12 @@ def _judged(settings: Params, evidence: Evidence, given: Outcome | None, hours: 
 
 def _asked(evidence: Evidence, hours: float) -> Outcome | None:
     """A person's answer to this very evidence; the run is suspended until it is there. None where nobody can be asked."""
-    from tasks import promotion
+    from tasks import champion, promotion
 
     run = get_run_context().flow_run  # type: ignore[union-attr]
     if not run or not run.deployment_id:
         return None
+    champion.say(evidence.model, evidence.version, "pending", "passed the gates; waits for a person's approval in Prefect")
     question = Approval.with_initial_data(description=promotion.shown(evidence))
     answer = suspend_flow_run(wait_for_input=question, timeout=round(hours * 3600), key=evidence.sha256[:16])
     return {"approve": answer.approve, "who": answer.approver, "reason": answer.reason}

@@ -54,7 +54,7 @@ def _parent(settings: Params, audit: Audit) -> Run:
     key = sha256_of([name, audit.train.sha256, audit.test.sha256])
     note = (
         f"**{name}** at one version of its data: {audit.rows_kept:,} rows kept of {audit.rows_delivered:,} in `{audit.path}`, "
-        f"{audit.train.rows:,} to train on and {audit.test.rows:,} to test on.\n\nThe runs below are the pilots (cells), "
+        f"{audit.train.rows:,} to train on and {audit.test.rows:,} to test on.\n\nIts child runs are the pilots (cells), "
         "the decision, the training, the evaluation and the registration that were made from these rows."
     )
     said = {

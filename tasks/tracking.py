@@ -168,7 +168,8 @@ def complete(api: MlflowClient, run_id: str, run: Run) -> None:
 def lineage() -> dict[str, str]:
     """Tags that say where a run was recorded, as far as that is known: git commit and Prefect run."""
     flow_run = os.environ.get("PREFECT__FLOW_RUN_ID") or os.environ.get("CROSSOVER_FLOW_RUN_ID")
-    tags = {"mlflow.source.git.commit": ledger.head(), "prefect.flow_run_id": flow_run}
+    source = {"mlflow.source.name": "crossover", "mlflow.source.type": "LOCAL", "mlflow.source.git.commit": ledger.head()}
+    tags = source | {"prefect.flow_run_id": flow_run}
     return {name: value for name, value in tags.items() if value}
 
 

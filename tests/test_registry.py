@@ -117,7 +117,7 @@ def test_training_again_cannot_touch_a_version(repo: Path) -> None:
     shutil.rmtree(repo / "model")
     assert verify(NAME, 1) == []
     texts = [row.text for row in use_case.ROWS]
-    assert sum(a == row.label for a, row in zip(registry.packed.guesses(stored(1), texts), use_case.ROWS, strict=True)) == 190
+    assert sum(a == row.label for a, row in zip(packed.guesses(stored(1), texts), use_case.ROWS, strict=True)) == 190
 
 
 @pytest.mark.usefixtures("repo")
@@ -206,7 +206,7 @@ def test_a_registration_that_was_cut_short_leaves_no_second_run_or_version(monke
                 register(settings())
         register(settings())
     api = tracking.client()
-    assert [v.version for v in api.search_model_versions(f"name = '{NAME}'", order_by=["version_number ASC"])] == [1, 2]
+    assert [int(v.version) for v in api.search_model_versions(f"name = '{NAME}'", order_by=["version_number ASC"])] == [1, 2]
     assert (verify(NAME, 1), verify(NAME, 2)) == ([], [])
 
 

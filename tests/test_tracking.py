@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,14 +31,14 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> 
     use_case.leave()
 
 
-def all_runs() -> list[object]:
+def all_runs() -> list[Any]:
     api = tracking.client()
     found = api.get_experiment_by_name(NAME)
     return list(api.search_runs([found.experiment_id])) if found else []
 
 
-def by_kind(kind: str) -> list[object]:
-    return [run for run in all_runs() if run.data.tags.get("kind") == kind]  # type: ignore[attr-defined]
+def by_kind(kind: str) -> list[Any]:
+    return [run for run in all_runs() if run.data.tags.get("kind") == kind]
 
 
 @pytest.mark.usefixtures("repo")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.schemas import State
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows import servers
@@ -118,5 +119,6 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             servers.until_it_answers(f"{url}/health", log=home / "log", process=server)
             with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}):
                 yield url
+                APILogHandler().flush()  # otherwise this process waits at its end for a server that is gone
         finally:
             servers.stop(server)
