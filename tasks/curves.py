@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,23 +22,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.laws import FLOOR, LARGEST_LOG, TINY, fits, line
+
 Array = NDArray[np.float64]
 Grade = Literal["measured", "decision", "not decision grade", "refused"]
 
 TABLE = Path(__file__).with_name("tables") / "curve_intervals.json"
 DECISION_RATIO = 32.0
 LARGEST_RATIO = 128.0
-WINDOWS = (4, 5, 6)  # rungs that the laws are fitted to, counted from the last
 TRIM = 0.2  # share of the fits left out at either end
-LINE_SPAN = 4.0  # the line of a loss sees the rungs from a quarter of the last on
-LINE_MISS = 0.05  # a line that missed by less (in logarithms) is kept whatever the laws did
-FLOOR = 0.005  # smaller errors weigh no more than half a point
-TINY = 1e-6
+LINE_MISS = 0.1  # a line that missed by less (in logarithms) is kept whatever the laws did
+LOWEST = -1e6  # of a score
+LARGEST = 1e100  # of a loss
 Z90 = 1.6448536269514722  # a normal variable lies within ± this with probability 0.9
-
-STEADY = np.array([0.12, 0.16, *np.arange(4, 13) / 20, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.7, 2])[:, None, None]
-EXPONENTS = np.append([0.02, 0.05, 0.08], STEADY)[:, None, None]
-STEEP = np.append(STEADY, [2.5, 3])[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -76,15 +72,15 @@ def predict(curves: Sequence[Curve], to_n: float, test_rows: int | None = None) 
 
     Each curve is foretold on its own. Nothing raises: what cannot be foretold is refused with a reason.
     """
-    return [end if isinstance(end, Prediction) else _extrapolate(end, test_rows) for end in (_end(c, to_n) for c in curves)]
+    return [end if isinstance(end, Prediction) else _extrapolate(end, test_rows) for end in (end_of(c, to_n) for c in curves)]
 
 
 # ---- from measurements to the end of a curve of errors ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _End:
-    """One curve as errors e ≥ 0 (a loss, or ceiling − score), averaged over seeds, by rung."""
+class End:
+    """One curve as errors e ≥ 0 in units of `unit`: losses over the largest, or what scores lack; means of the seeds."""
 
     n: Array
     e: Array
@@ -97,9 +93,14 @@ class _End:
     most: float
     """The largest error there can be: 1, or infinity."""
     unit: float
-    """What an error of 1 is in the curve's units: 1, or 100 for percents."""
+    """What an error of 1 is in the curve's units: the largest loss, or the ceiling of the score (1, or 100 for percents)."""
     heldout_rows: int | None
     assumed: str | None
+
+    @property
+    def repeated(self) -> bool:
+        """Whether the spread among seeds is known."""
+        return self.variance > 0
 
     @property
     def ratio(self) -> float:
@@ -110,7 +111,7 @@ def _refusal(reason: str, ratio: float = math.nan) -> Prediction:
     return Prediction(None, None, None, ratio, "refused", "none", reason)
 
 
-def _end(curve: Curve, to_n: float) -> _End | Prediction:
+def end_of(curve: Curve, to_n: float) -> End | Prediction:
     n, value = np.asarray(curve.n, float), np.asarray(curve.value, float)
     if n.shape != value.shape or n.ndim != 1 or (curve.seed and len(curve.seed) != len(n)):
         return _refusal("n, value and seed differ in length")
@@ -129,7 +130,7 @@ def _end(curve: Curve, to_n: float) -> _End | Prediction:
     unit, assumed = _unit(value, curve.higher_is_better)
     if not unit:
         return _refusal(assumed, ratio)
-    error = 1 - value / unit if curve.higher_is_better else value
+    error = 1 - value / unit if curve.higher_is_better else value / unit
     rungs, at = np.unique(n, return_inverse=True)
     seeds = np.bincount(at)
     mean = np.bincount(at, error) / seeds
@@ -137,14 +138,18 @@ def _end(curve: Curve, to_n: float) -> _End | Prediction:
     variance = float(((error - mean[at]) ** 2).sum() / repeats) if repeats else 0.0
     most = 1.0 if curve.higher_is_better and value.min() >= 0 else math.inf
     rows = curve.heldout_rows
-    return _End(rungs, mean, int(seeds[-1]), variance, to_n, curve.higher_is_better, most, unit, rows, assumed or None)
+    return End(rungs, mean, int(seeds[-1]), variance, to_n, curve.higher_is_better, most, unit, rows, assumed or None)
 
 
 def _unit(value: Array, higher_is_better: bool) -> tuple[float, str]:
-    """What the ceiling of a score is, and what was assumed for it; 0 and the reason where the laws do not apply."""
+    """The largest loss, or the ceiling of a score, with what was assumed; 0 and the reason where the laws do not apply."""
     low, high = float(value.min()), float(value.max())
+    if not higher_is_better and high > LARGEST:
+        return 0.0, f"a loss above {LARGEST:g} is none of the losses known here"
     if not higher_is_better:
-        return (1.0, "") if low >= 0 else (0.0, "a loss below 0 has no logarithm")
+        return (high or 1.0, "") if low >= 0 else (0.0, "a loss below 0 has no logarithm")
+    if low < LOWEST:
+        return 0.0, f"a score below {LOWEST:g} is none of the scores known here"
     if high <= 1:
         return 1.0, "" if low >= 0 else "a score that can fall below 0 is taken to have 1 as its ceiling"
     if low >= 0 and high <= 100:
@@ -152,103 +157,33 @@ def _unit(value: Array, higher_is_better: bool) -> tuple[float, str]:
     return 0.0, "a score outside 0 to 100 has no known ceiling"
 
 
-# ---- what the error becomes at to_n ------------------------------------------------------------------------------------
-
-
-def laws(n: Array, e: Array, to_n: float) -> dict[str, float]:
-    """The error at `to_n` by each law that so many rungs carry: one rung one law, two three, three four, four six.
-
-    pow2 a·n^−b, pow3 a·n^−b + c, pow4 a(n+d)^−b + c, rect a/(x^b + n^b) + c, loglin a + b·ln n, last. Least squares with
-    weights 1/max(e, .005)², a and c ≥ 0, the other parameters by grid (Mohr et al. 2022, LCDB; for rect Lin et al. 2024,
-    arXiv 2402.02314).
-    """
-    x, at = n / n[-1], to_n / n[-1]
-    found = {"last": float(e[-1])}
-    if len(n) >= 2:
-        found["loglin"] = max(0.0, _line(np.log(x), e, math.log(at)))
-        found["pow2"] = math.exp(_line(np.log(x), np.log(np.maximum(e, TINY)), math.log(at)))
-    if len(n) >= 3:
-        found["pow3"] = _best(x**-EXPONENTS, at ** -EXPONENTS[..., 0], e)
-    if len(n) >= 4:
-        d = _shifts(x[0], 3.0)
-        found["pow4"] = _best((x + d) ** -STEEP, (at + d[..., 0]) ** -STEEP[..., 0], e)
-        d = _shifts(x[0], 10.0)
-        found["rect"] = _best(1 / (x**STEADY + d**STEADY), 1 / (at ** STEADY[..., 0] + d[..., 0] ** STEADY[..., 0]), e)
-    return found
-
-
-def _shifts(first: float, most: float) -> Array:
-    """0 and twelve values from .3 of the first rung to `most` times the last, in units of the last; shape (1, 13, 1)."""
-    return np.append(0, np.geomspace(0.3 * first, most, 12))[None, :, None]
-
-
-def _line(x: Array, y: Array, at: float) -> float:
-    """Least squares, never rising."""
-    centred = x - x.mean()
-    slope = min(0.0, float(centred @ y / (centred @ centred)))
-    return float(y.mean() + slope * (at - x.mean()))
-
-
-def _best(shapes: Array, at: Array, e: Array) -> float:
-    """a·shape + c at the target, for the shape (last axis: rungs) and the a, c ≥ 0 with the least weighted squares."""
-    w = 1 / np.maximum(e, FLOOR) ** 2
-    s0, sy, sg, sgg, sgy = w.sum(), w @ e, shapes @ w, shapes**2 @ w, shapes @ (w * e)
-    det = s0 * sgg - sg**2
-    det = np.where(det > 1e-12 * s0 * sgg, det, np.inf)
-    a = (s0 * sgy - sg * sy) / det
-    c = (sy - a * sg) / s0
-    power_only = sgy**2 / sgg > sy**2 / s0  # of the two borders, c = 0 and a = 0, the one nearer to the data
-    inside = (a >= 0) & (c >= 0)
-    a = np.where(inside, a, np.where(power_only, sgy / sgg, 0))
-    c = np.where(inside, c, np.where(power_only, 0, sy / s0))
-    k = np.argmin(a * a * sgg + 2 * a * c * sg + c * c * s0 - 2 * a * sgy - 2 * c * sy)
-    return float(a.flat[k] * np.broadcast_to(at, a.shape).flat[k] + c.flat[k])
-
-
 # ---- the estimate and how sure it is ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An error and the scale of its interval, both as the conformal table is calibrated on them."""
+    """An error and the scale of its interval: what the conformal table is calibrated on."""
 
     e: float
     scale: float
     """Of the error itself for a score, of its logarithm for a loss."""
     method: str
-    """Which part of the table holds: score, line or laws (the last two are losses)."""
+    """Which quantiles hold: score, or, of a loss, line or laws."""
 
 
-def _fits(n: Array, e: Array, to_n: float) -> Array:
-    """Every law on every window that the rungs allow, sorted."""
-    windows = [w for w in WINDOWS if w <= len(n)] or [len(n)]
-    return np.sort([value for w in windows for value in laws(n[-w:], e[-w:], to_n).values()])
+def _trimmed(estimates: Array) -> float:
+    cut = int(TRIM * len(estimates))
+    return float(np.sort(estimates)[cut : len(estimates) - cut].mean())
 
 
-def _trimmed(fits: Array) -> float:
-    cut = int(TRIM * len(fits))
-    return float(fits[cut : len(fits) - cut].mean())
-
-
-def line(n: Array, e: Array, to_n: float) -> float:
-    """L(to_n) = L(n_R)·(to_n/n_R)^s, s the least-squares slope of ln L on ln n over the rungs from n_R/4 on."""
-    near = n * LINE_SPAN >= n[-1] * 0.999
-    x, y = np.log(n[near]), np.log(np.maximum(e[near], TINY))
-    if len(x) < 2:
-        return float(e[-1])
-    centred = x - x.mean()
-    return float(e[-1] * (to_n / n[-1]) ** (centred @ y / (centred @ centred)))
-
-
-def _misses(n: Array, e: Array) -> tuple[float, float]:
-    """Mean |log error| of line and laws when they foretell the last rung from one and from two octaves before it."""
+def _miss(foretell: Callable[[Array, Array, float], float], n: Array, e: Array) -> float:
+    """Mean |log error| in foretelling the last rung from one and from two octaves before it; 0 with too few rungs."""
     missed = []
     for octaves in (1, 2):
         seen = n * 2**octaves <= n[-1] * 1.001
         if seen.sum() >= 3:
-            guesses = line(n[seen], e[seen], n[-1]), _trimmed(_fits(n[seen], e[seen], n[-1]))
-            missed.append([abs(math.log(max(guess, TINY) / max(e[-1], TINY))) for guess in guesses])
-    return tuple(np.mean(missed, axis=0)) if missed else (0.0, 0.0)
+            missed.append(abs(math.log(max(foretell(n[seen], e[seen], n[-1]), TINY) / max(e[-1], TINY))))
+    return sum(missed) / len(missed) if missed else 0.0
 
 
 def estimate(n: Array, e: Array, to_n: float, is_score: bool) -> Estimate:
@@ -257,22 +192,23 @@ def estimate(n: Array, e: Array, to_n: float, is_score: bool) -> Estimate:
 
 
 def _score(n: Array, e: Array, to_n: float) -> Estimate:
-    fits = _fits(n, e, to_n)
-    value = _trimmed(fits)
-    scale = FLOOR + fits.std() + 0.3 * abs(value - e[-1]) + _wavering(e) + 0.03 * value
+    by_law = fits(n, e, to_n)
+    value = _trimmed(by_law)
+    scale = FLOOR + by_law.std() + 0.3 * abs(value - e[-1]) + _wavering(e) + 0.03 * value
     return Estimate(value, float(scale), "score")
 
 
 def _loss(n: Array, e: Array, to_n: float) -> Estimate:
-    fits = np.maximum(_fits(n, e, to_n), TINY)
-    by_line, by_laws = max(line(n, e, to_n), TINY), _trimmed(fits)
-    missed_line, missed_laws = _misses(n, e)
-    leads = missed_line <= max(LINE_MISS, missed_laws)
-    value, missed = (by_line, missed_line) if leads else (by_laws, missed_laws)
+    by_law = np.maximum(fits(n, e, to_n), TINY)
+    by_line, by_laws = max(line(n, e, to_n), TINY), _trimmed(by_law)
+    value, method, missed = by_line, "line", _miss(line, n, e)
+    if missed > LINE_MISS:
+        missed_laws = _miss(lambda *pilot: _trimmed(fits(*pilot)), n, e)
+        if missed_laws < missed:
+            value, method, missed = by_laws, "laws", missed_laws
     last = np.log(np.maximum(e, TINY))
-    scale = 0.01 + 0.15 * abs(math.log(value) - last[-1]) + 0.5 * np.log(fits).std() + _wavering(last)
-    scale += 0.5 * missed + 0.5 * abs(math.log(by_line / by_laws))
-    return Estimate(value, float(scale), "line" if leads else "laws")
+    scale = 0.01 + 0.15 * abs(math.log(value) - last[-1]) + 0.5 * np.log(by_law).std() + _wavering(last)
+    return Estimate(value, float(scale + 0.5 * missed + 0.5 * abs(math.log(by_line / by_laws))), method)
 
 
 def _wavering(e: Array) -> float:
@@ -282,7 +218,7 @@ def _wavering(e: Array) -> float:
     return float(bend + 0.5 * max(0.0, np.diff(end).max(initial=0.0)))
 
 
-def _inside(end: _End) -> Estimate:
+def _inside(end: End) -> Estimate:
     """Between two rungs on a straight line over ln n; below the first, the first two rungs' line goes on."""
     n, e = end.n, end.e
     x, at = np.log(n), math.log(end.to_n)
@@ -297,23 +233,36 @@ def _inside(end: _End) -> Estimate:
     return Estimate(max(value, TINY), 0.01 + relative + _wavering(np.log(np.maximum(e, TINY))), "line")
 
 
-def _extrapolate(end: _End, test_rows: int | None) -> Prediction:
-    found = _inside(end) if end.ratio <= 1 else estimate(end.n, end.e, end.to_n, end.is_score)
-    below, above = (q * found.scale for q in quantiles(found.method, len(end.n), end.ratio))
+def _extrapolate(end: End, test_rows: int | None) -> Prediction:
+    found = find(end)
+    reach = quantiles(found.method, end.repeated, len(end.n), end.ratio)
+    low, high = interval(end, found, reach, test_rows)
+    errors = [low, min(max(found.e, 0.0), end.most), high]
+    bounds = (0.0, end.most)
+    if end.is_score:
+        errors, bounds = [1 - e for e in reversed(errors)], (1 - end.most, 1.0)
+    low, value, high = (end.unit * e for e in errors)
+    bounds = end.unit * bounds[0], end.unit * bounds[1]
+    return Prediction(value, low, high, end.ratio, _grade(end), found.method, _remark(end), bounds)
+
+
+def interval(end: End, found: Estimate, reach: tuple[float, float], test_rows: int | None = None) -> tuple[float, float]:
+    """The ends of the 90 % interval of the error, reaching so many scales below and above the estimate."""
     noise = Z90 * math.sqrt(_noise(end, found.e, test_rows))
+    below, above = (q * found.scale for q in reach)
     if end.is_score:
         low, high = found.e - math.hypot(below, noise), found.e + math.hypot(above, noise)
     else:
         low = found.e * math.exp(-math.hypot(below, noise / found.e))
-        high = found.e * math.exp(math.hypot(above, noise / found.e))
-    ends = [min(max(e, 0.0), end.most) for e in (low, found.e, high)]
-    bounds = (0.0, end.most)
-    if end.is_score:
-        ends, bounds = [end.unit * (1 - e) for e in reversed(ends)], (end.unit * (1 - end.most), end.unit)
-    return Prediction(ends[1], ends[0], ends[2], end.ratio, _grade(end), found.method, _remark(end), bounds)
+        high = found.e * math.exp(min(math.hypot(above, noise / found.e), LARGEST_LOG))
+    return min(max(low, 0.0), end.most), min(max(high, 0.0), end.most)
 
 
-def _noise(end: _End, e: float, test_rows: int | None) -> float:
+def find(end: End) -> Estimate:
+    return _inside(end) if end.ratio <= 1 else estimate(end.n, end.e, end.to_n, end.is_score)
+
+
+def _noise(end: End, e: float, test_rows: int | None) -> float:
     """Variance of one full run around the law: its seed, the pilot's seeds, and the draws of held-out and test rows.
 
     The last two are binomial, which is exact for accuracy, near for other scores and left out for losses.
@@ -323,13 +272,13 @@ def _noise(end: _End, e: float, test_rows: int | None) -> float:
     return end.variance * (1 + 1 / end.seeds) + sampling
 
 
-def _grade(end: _End) -> Grade:
+def _grade(end: End) -> Grade:
     if end.ratio <= 1:
         return "measured"
     return "decision" if end.ratio <= DECISION_RATIO and len(end.n) > 1 else "not decision grade"
 
 
-def _remark(end: _End) -> str | None:
+def _remark(end: End) -> str | None:
     remarks = [end.assumed]
     if end.ratio < 1:
         remarks.append("below the smallest rung measured" if end.to_n < end.n[0] else "read off between the rungs measured")
@@ -348,12 +297,15 @@ def table() -> dict[str, Any]:
     return json.loads(TABLE.read_text())  # type: ignore[no-any-return]
 
 
-def quantiles(method: str, rungs: int, ratio: float) -> tuple[float, float]:
-    """How many scales the 90 % interval reaches below and above the estimated error, by log-linear interpolation."""
-    of = table()["quantiles"][method]
+def quantiles(method: str, repeated: bool, rungs: int, ratio: float) -> tuple[float, float]:
+    """How many scales the interval reaches below and above the estimated error; linear between the ratios, in log₂.
+
+    Scores of several seeds have quantiles of their own, because the spread among the seeds is added to the interval.
+    """
+    of = table()["quantiles"]["score of several seeds" if repeated and method == "score" else method]
     row = of[str(min(rungs, max(map(int, of))))]
-    at = math.log2(max(ratio, 1.0))
-    below, above = (float(np.interp(at, np.log2(table()["ratios"]), row[side])) for side in ("below", "above"))
+    octaves = math.log2(max(ratio, 1.0))
+    below, above = (float(np.interp(octaves, np.log2(table()["ratios"]), row[side])) for side in ("below", "above"))
     return below, above
 
 
@@ -397,19 +349,30 @@ class Choice:
 
 
 def probability_better(curve: Curve, leader: Curve, to_n: float) -> float:
-    """The probability that `curve` ends above `leader` at `to_n`; nan if either is refused.
+    """The probability that `curve`, which stands behind `leader` at the last rung, ends above it; nan if one is refused.
 
-    Logistic in the last paired difference (same rung and, where known, same seeds) and in the difference of the
-    predictions, both over the joint width of the intervals; the coefficients are those of the table.
+    Logistic in the last paired difference (the same rung and, where known, the same seeds) and in the difference of the
+    estimates, each over the joint scale of both; errors for scores, their logarithms for losses. Weights: the table's.
     """
-    mine, theirs = predict([curve, leader], to_n)
-    now = _paired_difference(curve, leader)
-    if mine.value is None or theirs.value is None or now is None:
+    ends = end_of(curve, to_n), end_of(leader, to_n)
+    last = _last_pair(curve, leader)
+    if isinstance(ends[0], Prediction) or isinstance(ends[1], Prediction) or last is None:
         return math.nan
-    width = math.hypot(mine.high90 - mine.low90, theirs.high90 - theirs.low90) / 2  # type: ignore[operator]
-    features = np.array([now, mine.value - theirs.value]) / max(width, TINY)
-    sign = 1 if curve.higher_is_better else -1
-    return float(1 / (1 + math.exp(-sign * float(np.dot(table()["choice"]["weights"], features)))))
+    mine, theirs = find(ends[0]), find(ends[1])
+    scale = math.hypot(mine.scale, theirs.scale)
+    ahead = _ahead(*last, ends[0]) / scale
+    will_be = _ahead(mine.e, theirs.e, ends[0]) / scale
+    return chance(ahead, will_be, table()["choice"]["weights"])
+
+
+def chance(ahead: float, will_be: float, weights: Sequence[float]) -> float:
+    """Of ending above, with these differences in scales (positive: the challenger is the better one)."""
+    features = math.tanh(3 * ahead), math.tanh(will_be), 1.0
+    return 1 / (1 + math.exp(-sum(w * x for w, x in zip(weights, features, strict=True))))
+
+
+def _ahead(mine: float, theirs: float, end: End) -> float:
+    return theirs - mine if end.is_score else math.log(max(theirs, TINY) / max(mine, TINY))
 
 
 def choose(curves: Sequence[Curve], to_n: float) -> Choice:
@@ -434,23 +397,24 @@ def choose(curves: Sequence[Curve], to_n: float) -> Choice:
     return Choice(best if flips else leader, leader, overtakes)
 
 
-def _paired_difference(curve: Curve, other: Curve) -> float | None:
-    """Mean of curve − other on the largest rung that both have, over the seeds that both have there if any is known."""
+def _last_pair(curve: Curve, other: Curve) -> tuple[float, float] | None:
+    """Mean errors on the largest rung that both have, over the seeds that both have there if they share any."""
     mine, theirs = _runs(curve), _runs(other)
-    for n in sorted(mine.keys() & theirs.keys(), reverse=True):
-        a, b = mine[n], theirs[n]
-        seeds = a.keys() & b.keys()
-        if seeds:
-            return float(np.mean([a[seed] - b[seed] for seed in sorted(seeds)]))
-        return float(np.mean(list(a.values())) - np.mean(list(b.values())))
-    return None
+    shared = mine.keys() & theirs.keys()
+    if not shared:
+        return None
+    a, b = mine[max(shared)], theirs[max(shared)]
+    seeds = sorted(a.keys() & b.keys()) if curve.seed and other.seed else []
+    means = [float(np.mean([x[s] for s in seeds] if seeds else list(x.values()))) for x in (a, b)]
+    unit = _unit(np.asarray([*curve.value, *other.value]), curve.higher_is_better)[0] or 1.0
+    return (1 - means[0] / unit, 1 - means[1] / unit) if curve.higher_is_better else (means[0], means[1])
 
 
 def _runs(curve: Curve) -> dict[float, dict[int, float]]:
-    """Rung to seed to value. Unknown seeds are numbered so that no two curves share one."""
+    """Rung to seed to value; unknown seeds are numbered."""
     runs: dict[float, dict[int, float]] = {}
     for k, (n, value) in enumerate(zip(curve.n, curve.value, strict=True)):
-        runs.setdefault(n, {})[curve.seed[k] if curve.seed else -1 - k] = value
+        runs.setdefault(n, {})[curve.seed[k] if curve.seed else k] = value
     return runs
 
 
