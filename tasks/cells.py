@@ -23,13 +23,12 @@ from tasks.metrics import quality
 from tasks.progress import Progress
 from tasks.recipes import recipe
 from tasks.records import Candidate, Cell, Measured, Pilot, sha256_of
-
-NEEDS_BASE = ("probe", "lora", "full")
+from tasks.trainers import STARTS_FROM_A_BASE
 
 
 def bases_of(branch: str, candidates: list[Candidate]) -> list[Candidate | None]:
     """The base models that a branch is measured with; [None] for branches that start from nothing."""
-    return list(candidates) if branch in NEEDS_BASE else [None]
+    return list(candidates) if branch in STARTS_FROM_A_BASE else [None]
 
 
 def key_of(branch: str, task: str, base: Candidate | None, step: Step) -> str:
@@ -98,6 +97,7 @@ def measure(
             checkpoints=None,
             on_progress=lambda done, total: told(done / max(total, 1)),
             metrics=None,
+            task=task,
         )
         trained = trainers.train(job)
         start = time.process_time()

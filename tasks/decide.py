@@ -103,10 +103,10 @@ def plan_for(chosen: Choice, task: str, n: int) -> Plan:
     """What is to be trained; nothing for verdicts without a branch, or for a base that is used as it is."""
     terms = chosen.chosen
     if terms is None or chosen.verdict.status == "use_as_is":
-        return Plan(branch=None, base_model=None, recipe={})
+        return Plan(task=task, branch=None, base_model=None, recipe={})
     pair = terms.outlook.pair
     base = Base(name=pair.base.name, sha256=pair.base.sha256) if pair.base else None
-    return Plan(branch=pair.branch, base_model=base, recipe=recipe(pair.branch, task, n))
+    return Plan(task=task, branch=pair.branch, base_model=base, recipe=recipe(pair.branch, task, n))
 
 
 def _decision(inputs: Inputs, case: Case, chosen: Choice) -> Decision:

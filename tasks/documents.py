@@ -1,4 +1,4 @@
-"""The datum: one labelled example, and the split files that hold many of them (JSON lines)."""
+"""The datum: one example, and the split files that hold many of them (JSON lines)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from tasks.stage import UserError
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`id` is unique; rows of one `group` (duplicates, one user) never stand on both sides of a split."""
+    """`id` is unique; rows of one `group` (duplicates, one user) never stand on both sides of a split.
+
+    `label` is empty for text generation: there the text itself is what is learnt.
+    """
 
     id: str
     text: str
@@ -50,7 +53,8 @@ def share(*words: object) -> float:
 
 
 def labels_of(documents: Iterable[Document]) -> list[str]:
-    return sorted({document.label for document in documents})
+    """Sorted; none for documents without labels."""
+    return sorted({document.label for document in documents} - {""})
 
 
 def label_numbers(documents: Iterable[Document], labels: list[str]) -> list[int]:

@@ -49,7 +49,7 @@ def evaluation(training: Training, rows: list[Document], scored: dict[str, Score
     labels, k = np.array(documents.label_numbers(rows, training.labels)), len(training.labels)
     counts = metrics.resamples(len(rows))
     draws = {name: metrics.score(metric, labels, s.guesses, k, counts) for name, s in scored.items()}
-    qualities = {name: metrics.quality(labels, s.probabilities).model_dump() for name, s in scored.items()}
+    qualities = {name: metrics.quality(labels, s.probabilities).known() for name, s in scored.items()}
     low, high = metrics.interval(draws["model"])
     return Evaluation(
         status="finished",

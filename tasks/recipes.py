@@ -5,6 +5,7 @@ A recipe is part of a pilot cell's key and of the plan. Raise `ENGINE` when a ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tasks.stage import UserError
@@ -14,10 +15,10 @@ ENGINE = 1
 
 def recipe(branch: str, task: str, n: int) -> dict[str, Any]:
     """The settings of `branch` for `n` training rows. Raises UserError for a task or branch that has none."""
-    if task != "text-classification" or branch not in _TEXT:
-        raise UserError(f"no recipe for branch {branch} and task {task}: text-classification knows {', '.join(_TEXT)}")
-    made: dict[str, Any] = {"engine": ENGINE, **_TEXT[branch](n)}
-    return made
+    known = _RECIPES.get(task, {})
+    if branch not in known:
+        raise UserError(f"no recipe for branch {branch} and task {task}: {task} knows {', '.join(known) or 'none'}")
+    return {"engine": ENGINE, **known[branch](n)}
 
 
 def _baseline(_n: int) -> dict[str, Any]:
@@ -59,4 +60,51 @@ def _scratch(n: int) -> dict[str, Any]:
     return _tuned(5e-4, 20 if n < 400 else 10) | {"vocabulary": 8192, "architecture": shape}
 
 
-_TEXT = {"baseline": _baseline, "probe": _probe, "lora": _lora, "full": _full, "scratch": _scratch}
+# ---- text generation -------------------------------------------------------------------------------------------------
+
+
+def _causal(learning_rate: float, epochs: int) -> dict[str, Any]:
+    """What all language models that take optimizer steps share: documents packed into rows of `max_tokens`."""
+    return {
+        "learning_rate": learning_rate,
+        "epochs": epochs,
+        "tokens_a_step": 2048,
+        "tokens_a_pass": 2048,
+        "max_tokens": 256,
+        "betas": [0.9, 0.95],
+        "weight_decay": 0.1,
+        "clip": 1.0,
+        "schedule": "cosine",
+        "warmup_share": 0.05,
+        "optimizer": "adamw",
+    }
+
+
+def _causal_lora(n: int) -> dict[str, Any]:
+    return _causal(5e-4, 3 if n < 200 else 2) | {"weight_decay": 0.0, "rank": 16, "alpha": 32}
+
+
+def _causal_full(n: int) -> dict[str, Any]:
+    return _causal(5e-5, 3 if n < 200 else 2) | {"weight_decay": 0.01}
+
+
+def _continued(n: int) -> dict[str, Any]:
+    """A longer, gentler course of the whole model over packed text; the rate falls to 0 at the end only (WSD)."""
+    return _causal(1e-4, 3 if n < 200 else 2) | {"schedule": "wsd", "decay_share": 0.2, "replay_share": 0.05}
+
+
+def _causal_scratch(n: int) -> dict[str, Any]:
+    """`depth` is the one dial of size: 64 units of width a layer; null: as large as `compute_flops` affords."""
+    size = {"vocabulary": 4096, "depth": 2 if n < 400 else 4, "compute_flops": None}
+    return _causal(3e-3, 16 if n < 400 else 8 if n < 4000 else 4) | size | {"schedule": "wsd", "decay_share": 0.3}
+
+
+_RECIPES: dict[str, dict[str, Callable[[int], dict[str, Any]]]] = {
+    "text-classification": {"baseline": _baseline, "probe": _probe, "lora": _lora, "full": _full, "scratch": _scratch},
+    "text-generation": {
+        "lora": _causal_lora,
+        "full": _causal_full,
+        "continued": _continued,
+        "scratch": _causal_scratch,
+    },
+}

@@ -123,12 +123,24 @@ class Candidates(Record):
 # ---- cells, screens, pilots ------------------------------------------------------------------------------------------
 
 
+LOWER_IS_BETTER = ("log_loss", "bits_per_byte")
+
+
 class Quality(Record):
     """Deterministic: the same rows, recipe and seed give the same numbers."""
 
-    accuracy: float
-    macro_f1: float
-    log_loss: float
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    log_loss: float | None = None
+    """Natural logarithm, a row."""
+    bits_per_byte: float | None = None
+    """Of held-out text, UTF-8: comparable between models with different tokenizers."""
+    exact_match: float | None = None
+    chrf: float | None = None
+
+    def known(self) -> dict[str, float]:
+        """What was measured; the rest does not apply to the task."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
 class Measured(Record):
@@ -347,6 +359,7 @@ class Plan(Record):
     """What to do: no estimates, no caps. `branch` is null when no branch fits."""
 
     schema_version: int = SCHEMA_VERSION
+    task: str = "text-classification"
     branch: str | None
     base_model: Base | None
     recipe: dict[str, Any]

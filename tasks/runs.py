@@ -91,7 +91,7 @@ def _cell(cell: Cell, millis: int) -> Run:
         seconds=cell.measured.wall_seconds,
         params=_flat({"branch": cell.branch, "base_model": base, "n": cell.n, "seed": cell.seed, "n_heldout": cell.n_heldout})
         | _flat({"recipe": cell.recipe}),
-        metrics=cell.quality.model_dump() | _measured(cell.measured),
+        metrics=cell.quality.known() | _measured(cell.measured),
         tags={"kind": "cell", "branch": cell.branch, "cell.key": cell.key, "machine": cell.measured.machine},
     )
 

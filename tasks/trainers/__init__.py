@@ -1,4 +1,4 @@
-"""Train one branch on labelled documents: a function from a job to a folder that `tasks.serving` loads.
+"""Train one branch on documents: a function from a job to a folder that `tasks.serving` loads.
 
 Knows neither Prefect nor MLflow nor DVC. Metrics are JSON lines; everything else a caller wants is in `Trained`.
 """
@@ -18,7 +18,18 @@ from typing import Any
 from tasks.documents import Document
 from tasks.stage import UserError
 
-BRANCHES = ("baseline", "probe", "lora", "full", "scratch")
+MODULES = {
+    "text-classification": "tasks.trainers",
+    "text-generation": "tasks.trainers.causal",
+    "image-classification": "tasks.trainers.vision",
+}
+"""Where the module of each branch lies, by task."""
+BRANCHES = {
+    "text-classification": ("baseline", "probe", "lora", "full", "scratch"),
+    "text-generation": ("lora", "full", "continued", "scratch"),
+    "image-classification": (),
+}
+STARTS_FROM_A_BASE = ("prompt", "probe", "lora", "full", "continued")
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -46,6 +57,7 @@ class Job:
     max_seconds: float | None = None
     """Stop with a checkpoint (Interrupted) when all attempts together have trained for so long."""
     checkpoint_every_seconds: float = 60.0
+    task: str = "text-classification"
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ def train(job: Job) -> Trained:
     _check(job)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait cost 3x on shared cores
     job = replace(job, documents=sorted(job.documents, key=lambda d: (d.id, d.text)))
-    branch = importlib.import_module(f"tasks.trainers.{job.branch}")
+    branch = importlib.import_module(f"{MODULES[job.task]}.{job.branch}")
     part = job.folder.with_name(f".{job.folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -108,13 +120,13 @@ def cpu_seconds() -> float:
 
 
 def _check(job: Job) -> None:
-    if job.branch not in BRANCHES:
-        raise UserError(f"branch = {job.branch}: can be trained: {', '.join(BRANCHES)}")
+    if job.branch not in (able := BRANCHES[job.task]):
+        raise UserError(f"branch = {job.branch}: for {job.task} can be trained: {', '.join(able)}")
     if not job.documents:
         raise UserError(f"{job.branch}: no rows to train on")
-    if job.base is None and job.branch in ("probe", "lora", "full"):
+    if job.base is None and job.branch in STARTS_FROM_A_BASE:
         raise UserError(f"{job.branch}: needs a base model; name one under candidates in params.yaml")
-    if unknown := {d.label for d in job.documents} - set(job.labels):
+    if unknown := {d.label for d in job.documents} - {"", *job.labels}:
         raise UserError(f"{job.branch}: rows have labels that are not among the known ones: {sorted(unknown)}")
 
 

@@ -33,6 +33,7 @@ def main(folder: Path) -> None:
         checkpoints=folder / "checkpoints",
         on_progress=lambda done, total: _tell(progress, done, total),
         metrics=folder / "metrics.jsonl",
+        task=plan.task,
     )
     trained = trainers.train(job)
     (folder / "trained.json").write_text(json.dumps(dataclasses.asdict(trained)))

@@ -189,7 +189,7 @@ def main() -> None:
             print(json.dumps(contender(name)))
         case ["table", *rest]:
             sizes = tuple(map(int, rest[0].split(","))) if rest else SIZES
-            table(sizes, tuple(rest[1].split(",")) if len(rest) > 1 else trainers.BRANCHES)
+            table(sizes, tuple(rest[1].split(",")) if len(rest) > 1 else trainers.BRANCHES["text-classification"])
         case other:
             sys.exit(f"{' '.join(other)}: see the docstring for what can be asked")
 

@@ -69,7 +69,7 @@ def test_no_pass_is_longer_than_the_budget_and_no_row_is_lost(made: Callable[...
 
 
 def test_recipes_are_json_and_equal_for_equal_arguments() -> None:
-    for branch in BRANCHES:
+    for branch in BRANCHES["text-classification"]:
         made = recipe(branch, "text-classification", 240)
         assert json.loads(json.dumps(made)) == made == recipe(branch, "text-classification", 240)
 
