@@ -1,6 +1,6 @@
 """A trained model as one folder that `mlflow.pyfunc` loads anywhere, without any code of this project.
 
-In it: `artifacts/model` (the files of `model/`), `code/serving.py`, the script that MLflow runs, what packages it needs, and
+In it: `artifacts/model` (the files of `model/`), `code/serving`, the script that MLflow runs, what packages it needs, and
 in `records/` the model card and the records about the model. No pickle.
 """
 
@@ -9,14 +9,16 @@ from __future__ import annotations
 import shutil
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version as installed
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 from tasks import model_card
 from tasks.model_card import About
-from tasks.records import sha256_of_file
+from tasks.records import sha256_of, sha256_of_file
 from tasks.runs import RESULTS
 
 MODEL = Path("model")
@@ -41,7 +43,7 @@ def pack(folder: Path, about: About) -> None:
         mlflow.pyfunc.save_model(
             str(folder),
             python_model=str(HERE / "served.py"),
-            code_paths=[str(HERE / "serving.py")],
+            code_paths=[str(HERE / "serving")],
             artifacts={"model": str(MODEL)},
             pip_requirements=needs,
         )
@@ -56,12 +58,33 @@ def pack(folder: Path, about: About) -> None:
 
 def guesses(folder: Path, texts: Sequence[str]) -> list[str]:
     """The likeliest label of each text, by the version's own code, from source, and its own files."""
-    source = folder / "code" / "serving.py"
-    serving = ModuleType(f"serving_{sha256_of_file(source)[:12]}")
-    sys.modules[serving.__name__] = serving
-    exec(compile(source.read_bytes(), str(source), "exec"), serving.__dict__)  # noqa: S102 (hash checked by `verify`)
-    model = serving.load(folder / "artifacts" / "model")
+    with _no_bytecode():
+        model = code_of(folder).load(folder / "artifacts" / "model")
     return [model.labels[i] for i in model.probabilities(list(texts)).argmax(1)]
+
+
+def code_of(folder: Path) -> ModuleType:
+    """The version's own `serving`, under a name of its own, so that two versions can be loaded in one process.
+
+    Without bytecode: none is left beside the source, and `registry.verify` removes what others left there.
+    """
+    source = folder / "code" / "serving" / "__init__.py"
+    name = f"serving_{sha256_of(manifest(source.parent))[:12]}"
+    spec = spec_from_file_location(name, source, submodule_search_locations=[str(source.parent)])
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def manifest(folder: Path) -> Manifest:

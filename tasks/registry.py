@@ -1,7 +1,7 @@
 """The MLflow registry: challenger versions with files that cannot change unseen.
 
 A version's files lie in the artifact store under a run of its own: the model as MLflow loads it, without any code of this
-project but `serving.py`, and the records about it. MLflow guards them in no way, so their sha256 go into the ledger
+project but `serving`, and the records about it. MLflow guards them in no way, so their sha256 go into the ledger
 before the version exists; the version's tag `git.sha` names that commit, and `verify` compares. The same model with the
 same evaluation is one version, however often it is registered.
 """

@@ -94,7 +94,7 @@ def test_a_registered_model_loads_in_another_folder_without_the_project(repo: Pa
 def test_the_files_of_a_version_are_its_model_its_code_and_its_records_and_no_pickle() -> None:
     register(settings())
     names = set(packed.manifest(stored(1)))
-    assert {"artifacts/model/linear.safetensors", "code/serving.py", "served.py", "records/model_card.md"} <= names
+    assert {"artifacts/model/linear.safetensors", "code/serving/__init__.py", "served.py", "records/model_card.md"} <= names
     assert {f"records/{name}.json" for name in ("decision", "plan", "evaluation", "audit")} <= names
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".bin", ".pt"))]
     card = (stored(1) / "records" / "model_card.md").read_text()
@@ -142,9 +142,9 @@ def test_a_changed_missing_or_added_file_is_found() -> None:
 @pytest.mark.usefixtures("repo")
 def test_forged_bytecode_beside_the_checked_source_does_not_survive_the_check() -> None:
     register(settings())
-    cache = stored(1) / "code" / "__pycache__"
+    cache = stored(1) / "code" / "serving" / "__pycache__"
     cache.mkdir(exist_ok=True)
-    (cache / "serving.cpython-311.pyc").write_bytes(b"forged")
+    (cache / "__init__.cpython-311.pyc").write_bytes(b"forged")
     assert verify(NAME, 1) == []
     assert not cache.exists()
 

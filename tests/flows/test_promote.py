@@ -118,9 +118,9 @@ def test_a_first_champion_must_beat_the_baselines() -> None:
 
 @pytest.mark.usefixtures("two")
 def test_files_that_changed_in_the_store_are_refused_and_not_run() -> None:
-    (stored(2) / "code" / "serving.py").write_text("raise SystemExit('ran what nobody checked')")
+    (stored(2) / "code" / "serving" / "__init__.py").write_text("raise SystemExit('ran what nobody checked')")
     state = promote(2, **YES)
-    assert state.message == "movie-reviews version 2 refused: files: code/serving.py was changed"
+    assert state.message == "movie-reviews version 2 refused: files: code/serving/__init__.py was changed"
     promote(1, **YES)
     (stored(1) / "artifacts" / "model" / "serving.json").unlink()
     use_case.trained(190)

@@ -44,7 +44,7 @@ def test_no_texts_empty_texts_and_very_long_ones_are_scored(folder: Path) -> Non
 def test_serving_works_without_the_project(make_job: MakeJob, tmp_path: Path) -> None:
     place = tmp_path / "elsewhere"
     trainers.train(make_job("full", recipe={"epochs": 1}, folder=place / "model"))
-    shutil.copy(str(serving.__file__), place / "serving.py")
+    shutil.copytree(Path(str(serving.__file__)).parent, place / "serving")
     code = "import serving, sys; print(serving.load('model').probabilities(['the film was lovely']).argmax());"
     code += "assert not any(name.split('.')[0] == 'tasks' for name in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True)

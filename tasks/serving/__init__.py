@@ -1,11 +1,17 @@
-"""Load a trained model folder and score texts with it. Needs none of this project: a registered model carries this file.
+"""Load a trained model folder and use it. Needs none of this project: a registered model carries this folder of code.
 
-A folder holds `serving.json` (kind, labels, limits) and one of
+A model's folder holds `serving.json` (kind, labels, limits) and one of, for texts that get a label,
 - kind `linear`: `vocabulary.json` and `linear.safetensors` (idf, weight, bias): TF-IDF and a linear layer;
 - kind `classifier`: a Hugging Face text classifier (`config.json`, `model.safetensors`, `tokenizer.json`), which
   `AutoModelForSequenceClassification` loads;
 - kind `probe`: a Hugging Face encoder, which `AutoModel` loads, and `head.safetensors` (weight, bias): a linear layer on
-  the mean of the last hidden states over the text's tokens.
+  the mean of the last hidden states over the text's tokens;
+- kind `choices`: a causal language model as it is, which reads the text in a prompt and weighs the labels (`choices.py`);
+for texts that get an answer or a continuation,
+- kind `causal`: a Hugging Face causal language model (`causal.py`);
+- kind `ngram`: `ngram.safetensors`, counts of runs of bytes (`ngram.py`);
+- kind `retrieval`: `answers.json`, `vocabulary.json`, `retrieval.safetensors`: the stored answer nearest by TF-IDF
+  (`retrieval.py`).
 
 Transformers are scored in float32, so that every CPU gives the same probabilities to 1e-3; long texts are cut at `max_tokens`.
 """
@@ -16,6 +22,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +35,10 @@ Floats = NDArray[np.float32]
 TOKENS_A_BATCH = 2048  # with padding; measured on an AVX2 CPU with MiniLM-L6: 8 % less CPU time than 4096, as 1024
 
 
+Message = dict[str, str]  # role (system, user or assistant) and content
+Prompt = str | Sequence[Message]
+
+
 class Model(Protocol):
     labels: list[str]
 
@@ -35,12 +46,37 @@ class Model(Protocol):
         """Of each label in `labels` for each text, shape (n, k), rows sum to 1."""
 
 
+class Generator(Protocol):
+    def answers(self, prompts: Sequence[Prompt]) -> list[str]:
+        """What follows each prompt, by the greedy choice at each step: the answer to a chat, the continuation of a text."""
+
+
+class Reader(Generator, Protocol):
+    """A generator that also knows how likely a text is (a retrieval does not)."""
+
+    def nats(self, texts: Sequence[str]) -> list[float]:
+        """Minus the natural logarithm of each text's probability; bits per byte = nats / ln 2 / bytes in UTF-8."""
+
+
 def load(folder: str | Path) -> Model:
-    """The model in `folder`, ready to score. Reads safetensors and JSON only."""
-    folder = Path(folder)
+    """The model in `folder` that labels texts, ready to score. Reads safetensors and JSON only."""
+    model: Model = _load(Path(folder))
+    return model
+
+
+def load_generator(folder: str | Path) -> Generator:
+    """The model in `folder` that answers or continues texts."""
+    model: Generator = _load(Path(folder))
+    return model
+
+
+def _load(folder: Path) -> Any:
     about = json.loads((folder / "serving.json").read_text(encoding="utf-8"))
-    kinds: dict[str, type[Linear | Classifier | Probe]] = {"linear": Linear, "classifier": Classifier, "probe": Probe}
-    return kinds[about["kind"]](folder, about)
+    here: dict[str, type[Any]] = {"linear": Linear, "classifier": Classifier, "probe": Probe}
+    elsewhere = {"choices": "Choices", "causal": "Causal", "ngram": "Ngram", "retrieval": "Retrieval"}
+    kind = about["kind"]
+    made = here[kind] if kind in here else getattr(import_module(f".{kind}", __name__), elsewhere[kind])
+    return made(folder, about)
 
 
 class Linear:
