@@ -12,12 +12,11 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from tasks import documents, ledger, machine, workspace
+from tasks import documents, ledger, machine, side_by_side, workspace
 from tasks.ladder import Step
 from tasks.metrics import quality
 from tasks.progress import Progress
@@ -59,22 +58,34 @@ def refill(record: str) -> None:
 def measure_all(
     branch: str, task: str, wanted: list[tuple[Candidate | None, Step]], labels: list[str], what: str
 ) -> list[Cell]:
-    """The cells wanted, from the store where they are there already; in the order given. Shows progress in rows."""
-    found = [stored(key_of(branch, task, base, step)) for base, step in wanted]
-    missing = sum(step.n for cell, (_, step) in zip(found, wanted, strict=True) if cell is None)
-    progress, done, result = Progress(what, missing, "rows"), 0, []
-    for cell, (base, step) in zip(found, wanted, strict=True):
-        if cell is None:
-            note = f"({base.name if base else 'no base'}, {step.n} rows, seed {step.seed})"
-            cell = measure(branch, task, base, step, labels, partial(_tell, progress, done, step.n, note))
-            done += step.n
-            progress.at(done, note)
-        result.append(cell)
-    return result
+    """The cells wanted, in the order given: from the store, or measured side by side. Shows progress in rows."""
+    from tasks import trainers
+
+    keys = [key_of(branch, task, base, step) for base, step in wanted]
+    missing = [pair for key, pair in zip(keys, wanted, strict=True) if stored(key) is None]
+    missing.sort(key=lambda pair: -pair[1].n)  # the longest first, so that no core waits for it at the end
+    if missing:
+        trainers.module_of(branch, task)  # imported once, for all processes
+        progress = Progress(what, sum(step.n for _, step in missing), "rows")
+        side_by_side.each(
+            lambda pair, told: measure(branch, task, *pair, labels, told),
+            missing,
+            lambda shares: progress.at(*_progress(missing, shares)),
+        )
+    return [_known(key) for key in keys]
 
 
-def _tell(progress: Progress, before: int, rows: int, note: str, share: float) -> None:
-    progress.at(before + 0.99 * share * rows, note)  # the last hundredth is for scoring
+def _progress(missing: list[tuple[Candidate | None, Step]], shares: list[float]) -> tuple[float, str]:
+    """Rows done, and what is being measured."""
+    done = sum(share * step.n for share, (_, step) in zip(shares, missing, strict=True))
+    now = [pair for share, pair in zip(shares, missing, strict=True) if 0 < share < 1]
+    return done, ", ".join(f"{base.name + ', ' if base else ''}{step.n} rows, seed {step.seed}" for base, step in now)
+
+
+def _known(key: str) -> Cell:
+    cell = stored(key)
+    assert cell is not None
+    return cell
 
 
 def measure(
@@ -95,7 +106,7 @@ def measure(
             seed=step.seed,
             folder=folder,
             checkpoints=None,
-            on_progress=lambda done, total: told(done / max(total, 1)),
+            on_progress=lambda done, total: told(0.99 * done / max(total, 1)),  # the rest is for scoring
             metrics=None,
             task=task,
         )
@@ -124,6 +135,7 @@ def measure(
             model_gb=round(model_bytes / 1e9, 4),
             tokens=trained.tokens,
             machine=machine.name(),
+            cores=machine.cores(),
         ),
     )
     _keep(cell)

@@ -14,6 +14,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,13 +186,15 @@ def quality_draws(predicted: Prediction, key: tuple[str, str]) -> Array | None:
 
 
 def hours_at(pair: Pair, task: str, n: int) -> Array:
-    """Draws of the hours that one run on n rows takes where the pilots ran, from CPU-seconds over the cores kept busy.
+    """Draws of the hours that one run on n rows takes where the pilots ran, from their CPU-seconds on one core each.
 
-    Wall-clock times are not used: pilots may have shared the machine. The cores are those of the least disturbed pilot.
+    A run has all cores; how well it spreads over them was not measured: anything from not at all to evenly, the same for
+    all pairs.
     """
     seconds, spread = seconds_at(pair.cells, pair.branch, task, n)
-    cores = max(cell.measured.cpu_seconds / max(cell.measured.wall_seconds, 1e-3) for cell in pair.cells)
-    return np.asarray(seconds / cores / 3600 * np.exp(spread * deviates("hours", *pair.key)), dtype=np.float64)
+    cores = max(cell.measured.cores for cell in pair.cells)
+    uniform = np.vectorize(NormalDist().cdf)(deviates("cores"))
+    return np.asarray(seconds / cores**uniform / 3600 * np.exp(spread * deviates("hours", *pair.key)), dtype=np.float64)
 
 
 def seconds_at(cells: Sequence[Cell], branch: str, task: str, n: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.stage import UserError
 
-ENGINE = 1
+ENGINE = 2
 
 
 def recipe(branch: str, task: str, n: int) -> dict[str, Any]:

@@ -157,6 +157,8 @@ class Measured(Record):
     tokens: int
     """Tokens trained on, all epochs; 0 where a branch has none."""
     machine: str
+    cores: int = 1
+    """Of that machine; a pilot ran on one of them, a final training on all."""
 
 
 class Cell(Record):

@@ -64,6 +64,7 @@ def _take(folder: Path, plan: Plan, rows: Path, model: Path, record: Path) -> No
             model_gb=round(sum(path.stat().st_size for path in files.values()) / 1e9, 4),
             tokens=trained["tokens"],
             machine=machine.name(),
+            cores=machine.cores(),
         ),
     )
     records.write(training, record)

@@ -21,6 +21,7 @@ CARRIES_NO_RESULT = {
     "tasks.onnx_bert": "converts one of them, to pinned bytes",
     "tasks.ledger": "reads records back from git",
     "tasks.machine": "names the machine",
+    "tasks.side_by_side": "spreads cells over cores",
     "tasks.launch": "starts a command at a place that is chosen outside the graph",
 }
 GRAPH = grimp.build_graph("tasks", cache_dir=None)

@@ -93,7 +93,7 @@ def train(job: Job) -> Trained:
     _check(job)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait cost 3x on shared cores
     job = replace(job, documents=sorted(job.documents, key=lambda d: (d.id, d.text)))
-    branch = importlib.import_module(f"{MODULES[job.task]}.{job.branch}")
+    branch = module_of(job.branch, job.task)
     part = job.folder.with_name(f".{job.folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -111,6 +111,11 @@ def train(job: Job) -> Trained:
     shutil.rmtree(job.folder, ignore_errors=True)
     part.rename(job.folder)
     return trained
+
+
+def module_of(branch: str, task: str) -> Any:
+    """The module that trains a branch, imported."""
+    return importlib.import_module(f"{MODULES[task]}.{branch}")
 
 
 def cpu_seconds() -> float:

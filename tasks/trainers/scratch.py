@@ -10,6 +10,7 @@ import torch
 from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertForSequenceClassification
 
+from tasks import serving
 from tasks.trainers import Job, Spent, text
 from tasks.trainers.fit import fit
 from tasks.trainers.identity import identity
@@ -22,7 +23,8 @@ def train(job: Job, folder: Path) -> Spent:
     torch.manual_seed(job.seed)
     dropout = {f"{part}_dropout_prob": job.recipe["dropout"] for part in ("hidden", "attention_probs")}
     sizes = {"vocab_size": size, "max_position_embeddings": job.recipe["max_tokens"]} | job.recipe["architecture"]
-    model = BertForSequenceClassification(BertConfig(**sizes, **dropout, **text.about_labels(job)))
+    config = BertConfig(**sizes, **dropout, **text.about_labels(job), attn_implementation=serving.attention())
+    model = BertForSequenceClassification(config)
     spent = fit(model, text.batches(job, folder, model.config.pad_token_id), text.cross_entropy, job, identity(job))
     text.save(folder, job, model, folder)
     return spent

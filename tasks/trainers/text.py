@@ -77,7 +77,9 @@ def classifier(base: Path, job: Job) -> Any:
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
         if hasattr(config, name):
             setattr(config, name, job.recipe["dropout"])
-    return AutoModelForSequenceClassification.from_pretrained(base, config=config, dtype=torch.float32, local_files_only=True)
+    return AutoModelForSequenceClassification.from_pretrained(
+        base, config=config, dtype=torch.float32, attn_implementation=serving.attention(), local_files_only=True
+    )
 
 
 def about_labels(job: Job) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def cell(branch: str, base: str | None, law: Law, n: int, seed: int, *, heldout:
             model_gb=law.model_gb,
             tokens=40 * n,
             machine="a CPU, 2 cores",
+            cores=2,
         ),
     )
 
