@@ -15,13 +15,18 @@ from tasks.stage import UserError
 class Document:
     """`id` is unique; rows of one `group` (duplicates, one user) never stand on both sides of a split.
 
-    `label` is empty for text generation: there the text itself is what is learnt.
+    `label` is empty for text generation: there the text itself is what is learnt, or the answers of a chat.
     """
 
     id: str
     text: str
+    """Of a chat: what its messages say, one after the other."""
     label: str
     group: str
+    messages: list[dict[str, str]] | None = None
+    """A chat: `role` (system, user, assistant) and `content` of each message; the last one is the assistant's answer."""
+    rejected: str | None = None
+    """Preference data: an answer that is worse than the chat's last message."""
 
 
 def read(path: Path) -> list[Document]:
@@ -37,13 +42,26 @@ def write(documents: Iterable[Document], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         for document in documents:
-            file.write(json.dumps(asdict(document), ensure_ascii=False) + "\n")
+            row = {name: value for name, value in asdict(document).items() if value is not None}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def sha256(documents: Iterable[Document]) -> str:
     """Of what the documents say, in any order: two sets of rows are equal when this is."""
-    rows = sorted(f"{d.id}\x1f{d.label}\x1f{d.text}" for d in documents)
+    rows = sorted(f"{d.id}\x1f{d.label}\x1f{d.text}{_chat(d)}" for d in documents)
     return hashlib.sha256("\x1e".join(rows).encode()).hexdigest()
+
+
+def _chat(document: Document) -> str:
+    """Nothing for a plain text, so that what was measured of it before chats were known keeps its key."""
+    chat = document.messages, document.rejected
+    return "" if chat == (None, None) else f"\x1f{json.dumps(chat, sort_keys=True)}"
+
+
+def answered(document: Document) -> tuple[list[dict[str, str]], str]:
+    """The messages before a chat's last answer, and that answer."""
+    assert document.messages
+    return document.messages[:-1], document.messages[-1]["content"]
 
 
 def share(*words: object) -> float:

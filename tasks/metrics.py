@@ -1,6 +1,7 @@
 """How good predictions are, and how sure one may be of a difference: plain numpy.
 
-`labels` are class numbers (n,), `probabilities` (n, k). Nothing here knows about models or files.
+`labels` are class numbers (n,), `probabilities` (n, k). Nothing here knows about models or files. What answers and texts are
+measured by is in `answers.py`.
 """
 
 from __future__ import annotations

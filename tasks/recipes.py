@@ -25,6 +25,10 @@ def _baseline(_n: int) -> dict[str, Any]:
     return {"analyzers": ["word", "char"], "max_terms": 100_000, "strengths": [1.0, 10.0], "folds": 5}
 
 
+def _prompt(_n: int) -> dict[str, Any]:
+    return {"max_tokens": 1024, "shots": [0, 2]}
+
+
 def _probe(_n: int) -> dict[str, Any]:
     return {"max_tokens": 128, "strengths": [0.001, 0.01, 0.1, 1.0], "folds": 5}
 
@@ -61,6 +65,16 @@ def _scratch(n: int) -> dict[str, Any]:
 
 
 # ---- text generation -------------------------------------------------------------------------------------------------
+
+
+def _causal_baseline(_n: int) -> dict[str, Any]:
+    """Of a byte n-gram model for text, and of a retrieval for chats."""
+    ngram = {"orders": [4, 6, 8], "max_entries": 16_000_000, "max_new_bytes": 200}
+    return ngram | {"analyzers": ["word", "char"], "max_terms": 100_000}
+
+
+def _causal_prompt(_n: int) -> dict[str, Any]:
+    return {"shots": [0, 4], "system": None}
 
 
 def _causal(learning_rate: float, epochs: int) -> dict[str, Any]:
@@ -100,8 +114,17 @@ def _causal_scratch(n: int) -> dict[str, Any]:
 
 
 _RECIPES: dict[str, dict[str, Callable[[int], dict[str, Any]]]] = {
-    "text-classification": {"baseline": _baseline, "probe": _probe, "lora": _lora, "full": _full, "scratch": _scratch},
+    "text-classification": {
+        "baseline": _baseline,
+        "prompt": _prompt,
+        "probe": _probe,
+        "lora": _lora,
+        "full": _full,
+        "scratch": _scratch,
+    },
     "text-generation": {
+        "baseline": _causal_baseline,
+        "prompt": _causal_prompt,
         "lora": _causal_lora,
         "full": _causal_full,
         "continued": _continued,

@@ -25,8 +25,8 @@ MODULES = {
 }
 """Where the module of each branch lies, by task."""
 BRANCHES = {
-    "text-classification": ("baseline", "probe", "lora", "full", "scratch"),
-    "text-generation": ("lora", "full", "continued", "scratch"),
+    "text-classification": ("baseline", "prompt", "probe", "lora", "full", "scratch"),
+    "text-generation": ("baseline", "prompt", "lora", "full", "continued", "scratch"),
     "image-classification": (),
 }
 STARTS_FROM_A_BASE = ("prompt", "probe", "lora", "full", "continued")

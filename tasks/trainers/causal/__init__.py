@@ -1,0 +1,1 @@
+"""Language models that write: one module a branch, as in `tasks.trainers`."""
