@@ -56,6 +56,8 @@ class Job:
     """JSON lines, one a step."""
     max_seconds: float | None = None
     """Stop with a checkpoint (Interrupted) when all attempts together have trained for so long."""
+    cap: str = ""
+    """What `max_seconds` stands for, in words, where it is not time."""
     checkpoint_every_seconds: float = 60.0
     task: str = "text-classification"
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +54,7 @@ class Data(Protocol):
 
 
 Loss = Callable[[nn.Module, Batch], Tensor]
+Optimizers = list[torch.optim.Optimizer]
 
 
 @dataclass
@@ -72,27 +74,41 @@ class Stop:
     reason: str = ""
 
 
-def fit(model: nn.Module, data: Data, loss: Loss, job: Job, identity: str = "") -> Spent:
+def fit(
+    model: nn.Module,
+    data: Data,
+    loss: Loss,
+    job: Job,
+    identity: str = "",
+    autocast: bool = True,
+    flops_a_token: float | None = None,
+) -> Spent:
     """Train `model` in place for `data.steps` steps by `job.recipe`: learning_rate, weight_decay, betas, clip, schedule,
-    warmup_share, decay_share. `identity` names everything else that a checkpoint to resume from must agree in.
+    warmup_share, decay_share, optimizer. `identity` names everything else that a checkpoint to resume from must agree in.
+    `autocast` is off for models that choose their own precision. With `flops_a_token`, metrics have the model FLOPs
+    utilisation (MFU).
 
     Raises Interrupted after SIGTERM or when `job.max_seconds` are used up, with a checkpoint if `job.checkpoints` is set.
     """
     device = _device()
     model.to(device).train()
-    optimizer = adamw(model, job.recipe, device)
-    state = _resume(model, optimizer, job, identity)
+    optimizers = optimizers_of(model, job.recipe, device)
+    state = _resume(model, optimizers, job, identity)
+    loss = _cast(loss, device) if autocast else loss
+    peak = peak_flops(device) if flops_a_token and job.metrics else None
     before, clock = State(**vars(state)), _Clock()
     with _stop_on_sigterm() as stop, _metrics(job.metrics, state.step) as tell, precision(device):
         while state.step < data.steps and not stop.reason:
-            line = _step(model, optimizer, data, loss, job, state, device)
+            line = _step(model, optimizers, data, loss, job, state, device)
             state.cpu_seconds, state.wall_seconds = before.cpu_seconds + clock.cpu(), before.wall_seconds + clock.wall()
-            tell(line | {"tokens_per_s": (state.tokens - before.tokens) / max(clock.wall(), 1e-9), "peak_gb": peak_gb()})
+            speed = (state.tokens - before.tokens) / max(clock.wall(), 1e-9)
+            mfu = {"mfu": speed * flops_a_token / peak} if flops_a_token and peak else {}
+            tell(line | {"tokens_per_s": speed, "peak_gb": peak_gb()} | mfu)
             job.on_progress(state.step, data.steps)
             if job.max_seconds is not None and state.wall_seconds >= job.max_seconds and state.step < data.steps:
-                stop.reason = f"the {job.max_seconds:g} s given to it are used up; raise the cap and run again"
+                stop.reason = f"{job.cap or f'the {job.max_seconds:g} s given to it'} used up; raise the cap and run again"
             if job.checkpoints and (stop.reason or clock.due(job.checkpoint_every_seconds)) and state.step < data.steps:
-                checkpoint.save(job.checkpoints, state.step, weights(model), moments(model, optimizer), vars(state), identity)
+                checkpoint.save(job.checkpoints, state.step, weights(model), moments(model, optimizers), vars(state), identity)
     if state.step < data.steps:
         kept = "saved" if job.checkpoints else "not saved"
         raise Interrupted(f"training stopped at step {state.step} of {data.steps} ({kept}): {stop.reason}")
@@ -100,24 +116,24 @@ def fit(model: nn.Module, data: Data, loss: Loss, job: Job, identity: str = "") 
 
 
 def _step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, data: Data, loss: Loss, job: Job, state: State, device: torch.device
+    model: nn.Module, optimizers: Optimizers, data: Data, loss: Loss, job: Job, state: State, device: torch.device
 ) -> dict[str, float]:
     """One optimizer step; returns its line of metrics."""
     torch.manual_seed(seed_of(job.seed, state.step))
     rate = job.recipe["learning_rate"] * share_of_rate(state.step, data.steps, job.recipe)
-    for group in optimizer.param_groups:
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["lr"] = rate
     passes = [batch.to(device) for batch in data(state.step)]
     weight = sum(batch.weight for batch in passes)
     total = torch.zeros((), device=device)
     for batch in passes:
-        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
-            part = loss(model, batch) / weight
+        part = loss(model, batch) / weight
         part.backward()  # type: ignore[no-untyped-call]
         total += part.detach()
     norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], job.recipe["clip"])
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
     state.step += 1
     state.tokens += sum(batch.tokens for batch in passes)
     return {"step": state.step, "loss": float(total), "lr": rate, "grad_norm": float(norm)}
@@ -142,9 +158,39 @@ def share_of_rate(step: int, steps: int, recipe: dict[str, Any]) -> float:
     return min(1.0, (steps - step) / decay)
 
 
-def adamw(model: nn.Module, recipe: dict[str, Any], device: torch.device) -> torch.optim.AdamW:
-    """AdamW (arXiv 1711.05101) on what requires a gradient; matrices decay, biases and norms do not."""
+def _cast(loss: Loss, device: torch.device) -> Loss:
+    """The loss with matrix products in bfloat16, where those are fast."""
+
+    def cast(model: nn.Module, batch: Batch) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
+            return loss(model, batch)
+
+    return cast
+
+
+def optimizers_of(model: nn.Module, recipe: dict[str, Any], device: torch.device) -> Optimizers:
+    """AdamW for all that requires a gradient; with `optimizer: muon`, Muon for the matrices between embedding and head.
+
+    Muon's steps are scaled to AdamW's root mean square (arXiv 2502.16982), so that one learning rate serves both. Where
+    torch has no Muon (before 2.9), AdamW takes all.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
+    if recipe.get("optimizer") != "muon" or not hasattr(torch.optim, "Muon"):
+        return [adamw(trained, recipe, device)]
+    inner = [p for p in trained if p.ndim == 2 and not any(p is other for other in _table(model))]
+    rest = [p for p in trained if not any(p is other for other in inner)]
+    settings = {"lr": recipe["learning_rate"], "weight_decay": recipe["weight_decay"], "adjust_lr_fn": "match_rms_adamw"}
+    return [torch.optim.Muon(inner, **settings), adamw(rest, recipe, device)]
+
+
+def _table(model: nn.Module) -> list[Tensor]:
+    """The weights of the word table and of the head."""
+    heads = [p for name, p in model.named_parameters() if name.endswith("lm_head.weight")]
+    return heads + [m.weight for m in model.modules() if isinstance(m, nn.Embedding)]
+
+
+def adamw(trained: list[nn.Parameter], recipe: dict[str, Any], device: torch.device) -> torch.optim.AdamW:
+    """AdamW (arXiv 1711.05101); matrices decay, biases and norms do not."""
     groups = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe["weight_decay"]},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
@@ -173,6 +219,23 @@ def _cpu() -> str:
     return known.read_text(encoding="utf-8", errors="replace")[:2000] if known.exists() else ""
 
 
+@cache
+def peak_flops(device: torch.device, side: int = 2048) -> float:
+    """FLOP/s that a square matrix product reaches on this device, in the precision of training: what MFU is a share of."""
+    kind = torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+    with precision(device):
+        a = torch.ones(side, side, dtype=kind, device=device)
+        return max(2 * side**3 / _seconds(a, device) for _ in range(3))
+
+
+def _seconds(a: Tensor, device: torch.device) -> float:
+    start = time.monotonic()
+    torch.mm(a, a)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.monotonic() - start
+
+
 @contextmanager
 def precision(device: torch.device) -> Iterator[None]:
     """float32 weights and sums; products in bfloat16 where that is fast (autocast), else float32 by the fastest kernel."""
@@ -190,13 +253,14 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     return trained | {f"buffer.{name}": b for name, b in model.named_buffers()}
 
 
-def moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's tensors, named `<parameter>/<moment>`."""
+def moments(model: nn.Module, optimizers: Optimizers) -> dict[str, Tensor]:
+    """The optimizers' tensors, named `<parameter>/<moment>`."""
     names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
-    return {f"{names[p]}/{key}": value for p, values in optimizer.state.items() for key, value in values.items()}
+    states = [(p, values) for optimizer in optimizers for p, values in optimizer.state.items()]
+    return {f"{names[p]}/{key}": value for p, values in states for key, value in values.items()}
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, job: Job, identity: str) -> State:
+def _resume(model: nn.Module, optimizers: Optimizers, job: Job, identity: str) -> State:
     """Put the newest checkpoint that verifies into `model` and `optimizer`; a fresh State if there is none."""
     saved = checkpoint.newest(job.checkpoints, identity) if job.checkpoints else None
     if saved is None:
@@ -205,10 +269,11 @@ def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, job: Job, identi
         for name, tensor in weights(model).items():
             tensor.copy_(saved.weights[name])
     parameters = dict(model.named_parameters())
+    state_of = {p: optimizer.state for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     for name, value in saved.moments.items():
         parameter, _, key = name.rpartition("/")
-        tensor = value if key == "step" else value.to(parameters[parameter].device)
-        optimizer.state[parameters[parameter]][key] = tensor
+        p = parameters[parameter]
+        state_of[p][p][key] = value if key == "step" else value.to(p.device)
     return State(**saved.state)
 
 

@@ -63,7 +63,7 @@ def job(**changes: Any) -> Job:
 
 def trained(steps: int = 12, passes: int = 1, dropout: float = 0.1, **changes: Any) -> list[Tensor]:
     model = net(dropout)
-    fit(model, Numbers(steps, passes), loss, job(**changes))
+    fit(model, Numbers(steps, passes), loss, job(**changes), autocast=False)
     return [p.detach() for p in model.parameters()]
 
 

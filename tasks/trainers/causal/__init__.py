@@ -1,1 +1,1 @@
-"""Language models that write: one module a branch, as in `tasks.trainers`."""
+"""Language models: one module a branch, on what they share. Training from scratch imports no transformers."""
