@@ -11,17 +11,18 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tasks import documents, ledger, machine, side_by_side, workspace
+from tasks.documents import Document
 from tasks.ladder import Step
 from tasks.metrics import quality
 from tasks.progress import Progress
 from tasks.recipes import recipe
-from tasks.records import Candidate, Cell, Measured, Pilot, sha256_of
+from tasks.records import Candidate, Cell, Measured, Pilot, Quality, sha256_of
 from tasks.trainers import STARTS_FROM_A_BASE
 
 
@@ -92,7 +93,7 @@ def measure(
     branch: str, task: str, base: Candidate | None, step: Step, labels: list[str], told: Callable[[float], None]
 ) -> Cell:
     """Train on the step's rows, score its held-out rows; `told` hears the share that is done. Kept before it returns."""
-    from tasks import serving, shelf, trainers
+    from tasks import shelf, trainers
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
@@ -112,7 +113,7 @@ def measure(
         )
         trained = trainers.train(job)
         start = time.process_time()
-        probabilities = serving.load(folder).probabilities([d.text for d in step.heldout])
+        reached = _quality(task, folder, step.heldout, labels)
         predict_cpu_seconds = time.process_time() - start
         model_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     cell = Cell(
@@ -126,7 +127,7 @@ def measure(
         n_heldout=len(step.heldout),
         train_sha256=documents.sha256(step.train),
         heldout_sha256=documents.sha256(step.heldout),
-        quality=quality(np.array(documents.label_numbers(step.heldout, labels)), probabilities.astype(np.float64)),
+        quality=reached,
         measured=Measured(
             cpu_seconds=round(trained.cpu_seconds, 3),
             wall_seconds=round(trained.wall_seconds, 3),
@@ -140,6 +141,16 @@ def measure(
     )
     _keep(cell)
     return cell
+
+
+def _quality(task: str, folder: Path, heldout: Sequence[Document], labels: list[str]) -> Quality:
+    """What the model in `folder` makes of the held-out rows, by the measures of the task."""
+    from tasks import answers, serving
+
+    if task == "text-generation":
+        return answers.quality(answers.measured(serving.load_generator(folder), heldout))
+    probabilities = serving.load(folder).probabilities([d.text for d in heldout])
+    return quality(np.array(documents.label_numbers(heldout, labels)), probabilities.astype(np.float64))
 
 
 def _path(key: str) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import documents, metrics, params, records, stage
+from tasks import documents, evaluate_texts, metrics, params, records, stage
 from tasks.documents import Document
 from tasks.metrics import Floats, Ints
 from tasks.records import Difference, Evaluation, Slice, Training
@@ -30,7 +30,8 @@ class Scored:
 
 
 def main(model: Path, training: Path, train: Path, test: Path, out: Path) -> None:
-    done, metric = records.read(Training, training), params.load().objective.metric
+    settings = params.load()
+    done, metric = records.read(Training, training), settings.objective.metric
     if done.status == "nothing_to_do":
         records.write(_nothing_to_do(), out)
         return
@@ -39,6 +40,10 @@ def main(model: Path, training: Path, train: Path, test: Path, out: Path) -> Non
             f"{training}: {done.steps_done} of {done.steps_planned} steps done; finish the training before its evaluation"
         )
     rows, known = documents.read(test), documents.read(train)
+    if settings.use_case.task == "text-generation":
+        found = evaluate_texts.evaluation(done, rows, evaluate_texts.scores(model, known, rows), metric)
+        records.write(found, out)
+        return
     labels = done.labels
     scored = {"model": _score(model, rows)} | _baselines(known, rows, labels)
     records.write(evaluation(done, rows, scored, metric), out)

@@ -12,7 +12,12 @@ from tasks.stage import UserError
 Task = Literal["text-classification", "text-generation", "image-classification"]
 Branch = Literal["baseline", "prompt", "probe", "lora", "full", "continued", "scratch"]
 BRANCHES_OF_TASK: dict[str, tuple[Branch, ...]] = {
-    "text-classification": ("baseline", "probe", "lora", "full", "scratch"),
+    "text-classification": ("baseline", "prompt", "probe", "lora", "full", "scratch"),
+    "text-generation": ("baseline", "prompt", "lora", "full", "continued", "scratch"),
+}
+METRICS_OF_TASK = {
+    "text-classification": ("accuracy", "macro_f1"),
+    "text-generation": ("bits_per_byte", "exact_match", "chrf"),
 }
 
 
@@ -37,8 +42,12 @@ class Data(Settings):
 
 
 class Objective(Settings):
-    metric: Literal["accuracy", "macro_f1"] = Field("accuracy", description="What a better model has more of")
-    target: float | None = Field(0.8, ge=0, le=1, description="Good enough: the least value of the metric that serves you")
+    metric: Literal["accuracy", "macro_f1", "bits_per_byte", "exact_match", "chrf"] = Field(
+        "accuracy", description="What a better model has more of; of bits per byte, less"
+    )
+    target: float | None = Field(
+        0.8, ge=0, le=8, description="Good enough: the least value of the metric that serves you (of bits per byte, the most)"
+    )
     value_per_point_usd: float | None = Field(
         None, ge=0, description="Worth of one percentage point a year, USD; empty: unknown"
     )
@@ -129,8 +138,21 @@ class Params(Settings):
             raise ValueError(f"use_case.task = {self.use_case.task}: can so far be one of {', '.join(BRANCHES_OF_TASK)}")
         if strange := [branch for branch in self.pilots.branches if branch not in able]:
             raise ValueError(f"pilots.branches = {strange}: {self.use_case.task} knows {', '.join(able)}")
+        if self.objective.metric not in (known := METRICS_OF_TASK[self.use_case.task]):
+            raise ValueError(f"objective.metric = {self.objective.metric}: {self.use_case.task} has {', '.join(known)}")
+        if self.objective.metric != "bits_per_byte" and (self.objective.target or 0) > 1:
+            raise ValueError(f"objective.target = {self.objective.target}: {self.objective.metric} is a share, at most 1")
+        if self.use_case.task == "text-generation":
+            return self._generates()
         if self.data.text is None or self.data.label is None:
             raise ValueError("data.text and data.label name the columns to learn from: give both")
+        return self
+
+    def _generates(self) -> Self:
+        if self.data.label is not None:
+            raise ValueError(f"data.label = {self.data.label}: text-generation learns from the texts alone; leave it empty")
+        if self.data.text is None and self.data.messages is None:
+            raise ValueError("data.text or data.messages names the column to learn from: give one")
         return self
 
 

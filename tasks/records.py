@@ -46,7 +46,7 @@ class Audit(Record):
     """Every row that the file delivers is accounted for:
 
     rows_delivered = sum(rows_rejected) + exact_duplicates + rows_not_drawn + rows_kept, and
-    rows_kept = train.rows + test.rows = sum(labels). Blank lines are no rows.
+    rows_kept = train.rows + test.rows = sum(labels), if rows have labels. Blank lines are no rows.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -31,7 +31,7 @@ ALIKE = 0.25
 CONTENDERS = 3
 CPU_USD_PER_HOUR = 0.05
 """USD a core-hour: a general-purpose cloud machine of 2 virtual cores lists at about 0.10 USD an hour (2026)."""
-METRICS = ("accuracy", "macro_f1")
+METRICS = ("accuracy", "macro_f1", "bits_per_byte", "exact_match", "chrf")
 Key = tuple[str, str | None]
 
 
@@ -121,7 +121,9 @@ def _afford(wanted: Sequence[tuple[Screened, str]], budget_usd: float | None) ->
 
 
 def _screened(cells: dict[Key, list[Cell]], n: int, pilots: Pilots, task: str) -> list[Screened]:
-    judged = [_judged([evidence.curve_of(mine, metric, folds=False) for mine in cells.values()], n) for metric in METRICS]
+    every = [cell.quality for mine in cells.values() for cell in mine]
+    known = [metric for metric in METRICS if all(getattr(quality, metric) is not None for quality in every)]
+    judged = [_judged([evidence.curve_of(mine, metric, folds=False) for mine in cells.values()], n) for metric in known]
     return [
         _one(key, mine, [by_metric[i] for by_metric in judged], n, pilots, task) for i, (key, mine) in enumerate(cells.items())
     ]

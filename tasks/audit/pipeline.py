@@ -74,7 +74,7 @@ def _split(table: Table, data: Data, kept: list[Distinct], aside: list[Rejected]
         "rows_kept": len(kept),
         "near_duplicates": len(kept) - len(set(clusters)),
         "near_conflicts": _disagreeing(kept, clusters),
-        "labels": dict(sorted(Counter(row.row.label for row in kept).items())),
+        "labels": dict(sorted(Counter(row.row.label for row in kept if data.label).items())),
         "characters": summary.lengths(len(row.row.text) for row in kept),
         "words": summary.lengths(summary.words(row.row.text) for row in kept),
         "groups": len(set(groups)),
@@ -112,18 +112,19 @@ def _uses(table: Table, data: Data) -> dict[str, str]:
 
 
 def _without_rare_labels(rows: list[Distinct]) -> tuple[list[Distinct], list[Rejected]]:
+    """Rows without labels (text generation) have one in common, the empty one."""
     number = Counter(row.row.label for row in rows)
     rare = [row.row.rejected("rare_label") for row in rows if number[row.row.label] < LABEL_LEAST]
     return [row for row in rows if number[row.row.label] >= LABEL_LEAST], rare
 
 
 def _need_enough(table: Table, delivered: int, labels: set[str], kept: list[Distinct], rejected: dict[str, int]) -> None:
-    path, column = table.path, table.wanted["data.label"]
+    path, column = table.path, table.wanted.get("data.label")
     if not delivered:
         raise UserError(f"{path} (data.path) holds no rows")
-    if len(labels) == 1:
+    if column and len(labels) == 1:
         raise UserError(f"{path}: only one label, {min(labels)!r}, in column {column!r} (data.label): two or more are needed")
-    if len(labels) > 1 and len({row.row.label for row in kept}) < 2:
+    if column and len(labels) > 1 and len({row.row.label for row in kept}) < 2:
         raise UserError(
             f"{path}: column {column!r} (data.label) has {len(labels):,} different labels, and fewer than two of them "
             f"have {LABEL_LEAST} different usable texts each: is it the right column?{_mostly(rejected)}"

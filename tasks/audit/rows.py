@@ -61,7 +61,12 @@ def checked(raw: Raw, data: Data) -> Row | Rejected:
     """`raw` as a Row with the columns that `data` names, or why it is unusable. The text stays as it is."""
     text = raw.values.get(data.text or "")
     label, id_, group = (_named(raw.values, column) for column in (data.label, data.id, data.group))
-    if reason := _wrong_text(text) or _wrong_label(label) or _wrong_name("id", id_) or _wrong_name("group", group):
+    if (
+        reason := _wrong_text(text)
+        or (_wrong_label(label) if data.label else None)
+        or _wrong_name("id", id_)
+        or _wrong_name("group", group)
+    ):
         shown = {column: raw.values.get(column) for column in (data.id, data.label, data.group, data.text) if column}
         return Rejected(raw.row, reason, excerpt(str(shown)))
     assert isinstance(text, str)

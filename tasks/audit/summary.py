@@ -63,6 +63,8 @@ def label_correlation(groups: Sequence[str], labels: Sequence[str]) -> Span:
     sizes = [c.total() for c in several]
     agree = sum(n * (n - 1) for c in several for n in c.values()) / sum(n * (n - 1) for n in sizes)
     chance = sum((n / len(labels)) ** 2 for n in Counter(labels).values())
+    if chance == 1:  # one label, or none
+        return Span(value=0, low=0, high=1)
     r = min(max((agree - chance) / (1 - chance), 0.0), 1.0)
     m = float(np.mean(sizes))
     error = (1 - r) * (1 + (m - 1) * r) * math.sqrt(2 / (m * (m - 1) * len(sizes))) if len(sizes) > 1 else math.inf
@@ -111,6 +113,8 @@ def _about_rejected(path: object, delivered: int, rejected: dict[str, int], conf
 
 
 def _about_labels(labels: dict[str, int]) -> Iterable[str]:
+    if not labels:
+        return
     total = sum(labels.values())
     most = max(labels, key=lambda label: labels[label])
     if labels[most] > 0.8 * total:
@@ -144,5 +148,5 @@ def _about_split(facts: dict[str, Any]) -> Iterable[str]:
             f"{test:,} rows test and {train:,} train: groups tie many rows together"
             f" (the largest has {facts['largest_group']:,}), so the split cannot be nearer to one in five"
         )
-    if test < 400:  # ± 5 points at most
+    if test < 400 and facts["labels"]:  # ± 5 points at most
         yield f"{test:,} test rows measure an accuracy to within ±{100 * Z95 * math.sqrt(0.25 / test):.0f} points at best"

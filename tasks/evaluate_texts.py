@@ -1,0 +1,98 @@
+"""The evaluation of a language model: bits per byte of texts, or the answers to chats, beside the baseline of the task.
+
+As in `evaluate`, all of it on the same untouched rows, with paired bootstrap intervals. A difference is the model's value
+minus the baseline's, so for bits per byte a negative one is a gain.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tasks import answers, documents, metrics, records
+from tasks.answers import Rows
+from tasks.documents import Document
+from tasks.metrics import Floats
+from tasks.records import Difference, Evaluation, Slice, Training
+
+FEWEST_ROWS_OF_A_SLICE = 10
+
+
+def evaluation(training: Training, rows: list[Document], scored: Mapping[str, Rows], metric: str) -> Evaluation:
+    """The record for these scores; `scored["model"]` is the trained model, the others are its baselines."""
+    counts = metrics.resamples(len(rows))
+    known = {name: s for name, s in scored.items() if _has(s, metric)}
+    draws = {name: answers.score(metric, s, counts) for name, s in known.items()}
+    qualities = {name: answers.quality(s).known() for name, s in scored.items()}
+    low, high = metrics.interval(draws["model"])
+    return Evaluation(
+        status="finished",
+        model={
+            "branch": training.branch,
+            "base_model": training.base_model.name if training.base_model else None,
+            "files_sha256": records.sha256_of(training.files),
+            "metric": metric,
+            "value": qualities["model"][metric],
+            "low95": low,
+            "high95": high,
+        },
+        baselines={name: q for name, q in qualities.items() if name != "model"},
+        metrics=qualities["model"],
+        diff=[_difference(name, qualities, draws, metric) for name in known if name != "model"],
+        slices=_slices(rows, scored["model"], metric),
+        steps_done=training.steps_done,
+        steps_planned=training.steps_planned,
+        test_sha256=documents.sha256(rows),
+        rows=len(rows),
+    )
+
+
+def scores(model: Path, known: list[Document], rows: list[Document]) -> dict[str, Rows]:
+    """What the model in the folder and the baseline, trained on `known`, make of the test rows."""
+    from tasks import serving
+
+    return {"model": answers.measured(serving.load_generator(model), rows), "baseline": _baseline(known, rows)}
+
+
+def _baseline(known: list[Document], rows: list[Document]) -> Rows:
+    from tasks import serving, trainers
+    from tasks.recipes import recipe
+
+    with tempfile.TemporaryDirectory() as place:
+        folder, plan = Path(place) / "baseline", recipe("baseline", "text-generation", len(known))
+        trainers.train(trainers.Job("baseline", plan, None, [], known, 0, folder, task="text-generation"))
+        return answers.measured(serving.load_generator(folder), rows)
+
+
+def _has(rows: Rows, metric: str) -> bool:
+    """A retrieval, say, has no bits per byte."""
+    return {"bits_per_byte": rows.bits, "exact_match": rows.exact, "chrf": rows.runs}[metric] is not None
+
+
+def _difference(name: str, qualities: Mapping[str, dict[str, float]], draws: Mapping[str, Floats], metric: str) -> Difference:
+    differences = draws["model"] - draws[name]
+    low, high = metrics.interval(differences)
+    value = qualities["model"][metric] - qualities[name][metric]
+    return Difference(against=name, value=value, low95=low, high95=high, p=metrics.two_sided_p(differences))
+
+
+def _slices(rows: list[Document], model: Rows, metric: str) -> list[Slice]:
+    """By length of the text (thirds), with bootstrap intervals; slices below 10 rows are left out."""
+    lengths = np.array([len(row.text) for row in rows])
+    short, long = np.quantile(lengths, [1 / 3, 2 / 3])
+    masks = {
+        f"up to {short:.0f} characters": lengths <= short,
+        f"{short:.0f} to {long:.0f} characters": (lengths > short) & (lengths <= long),
+        f"over {long:.0f} characters": lengths > long,
+    }
+    counts = metrics.resamples(len(rows))
+    return [_slice(name, mask, model, metric, counts) for name, mask in masks.items() if mask.sum() >= FEWEST_ROWS_OF_A_SLICE]
+
+
+def _slice(name: str, mask: np.ndarray[tuple[int], np.dtype[np.bool_]], model: Rows, metric: str, counts: Floats) -> Slice:
+    value = float(answers.score(metric, model, mask[None].astype(np.float64))[0])
+    low, high = metrics.interval(answers.score(metric, model, counts * mask))
+    return Slice(name=name, rows=int(mask.sum()), value=value, low95=low, high95=high)
