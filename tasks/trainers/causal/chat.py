@@ -1,0 +1,91 @@
+"""Chats as tokens: written by the base's own chat template, with targets on the assistant's answers alone.
+
+Each answer is tokenized apart from what stands before it, just as when the model is asked; its target goes up to and with
+the mark that ends it, so that the model learns to stop. (That mark may also be the padding token, as in SmolLM2: targets
+come from where the answers stand, never from token ids.) A base without a template gets a plain one, kept in its folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.serving.causal import Message, chat_tokenizer, render, with_system
+from tasks.stage import UserError
+from tasks.trainers import Job
+
+IGNORED = -100  # torch's cross_entropy leaves such targets out
+
+PLAIN = (
+    "{% for m in messages %}"
+    "{{ 'User: ' if m.role == 'user' else 'Assistant: ' if m.role == 'assistant' else '' }}{{ m.content }}"
+    "{{ eos_token if m.role == 'assistant' else '' }}\n"
+    "{% endfor %}{{ 'Assistant:' if add_generation_prompt else '' }}"
+)
+"""What transformers renders where the base brings no template of its own."""
+STOPS = ["\nUser:", "\nAssistant:"]
+"""Where a base that never learnt the plain template has gone on to the next turn."""
+TEMPLATE = "chat_template.jinja"
+
+
+def tokens(job: Job, base: Path) -> tuple[list[list[int]], list[list[int]]]:
+    """Of each chat of the job its ids, and as many targets: the ids of the answers, IGNORED for all else."""
+    tokenizer = tokenizer_of(base)
+    system = job.recipe.get("system")
+    pairs = [of_chat(tokenizer, with_system(document.messages or [], system)) for document in job.documents]
+    return [ids for ids, _ in pairs], [targets for _, targets in pairs]
+
+
+def of_chat(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+    """Ids and targets of one chat, as long as each other."""
+    ids: list[int] = []
+    targets: list[int] = []
+    written = ""
+    for place, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before, after = render(tokenizer, messages[:place]), render(tokenizer, messages[: place + 1], answer_follows=False)
+        if not before.startswith(written) or not after.startswith(before):
+            raise UserError(_REWRITES.format(place + 1))
+        asked = tokenizer.encode(before[len(written) :], add_special_tokens=False)
+        answer = tokenizer.encode(after[len(before) :], add_special_tokens=False)
+        kept = _until_end(answer, tokenizer.eos_token_id)
+        ids += asked + answer
+        targets += [IGNORED] * len(asked) + answer[:kept] + [IGNORED] * (len(answer) - kept)
+        written = after
+    return ids, targets
+
+
+_REWRITES = (
+    "the base's chat template rewrites what stands before message {0} of a chat (some drop earlier thoughts or trim texts): "
+    "such a template cannot be trained on; choose another base, or give it another chat_template.jinja"
+)
+
+
+def _until_end(answer: list[int], end: int | None) -> int:
+    """How many tokens of an answer are to be learnt: all up to its last end mark; what a template puts after that is not."""
+    places = [place for place, token in enumerate(answer) if token == end]
+    return places[-1] + 1 if places else len(answer)
+
+
+def tokenizer_of(base: Path) -> Any:
+    """transformers' tokenizer of a base, with the plain template where it has none."""
+    tokenizer = chat_tokenizer(base)
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = PLAIN
+    return tokenizer
+
+
+def lacks_template(folder: Path) -> bool:
+    return chat_tokenizer(folder).chat_template is None
+
+
+def describe(folder: Path, system: str | None, stop: Sequence[str] = ()) -> None:
+    """Add to a finished folder that it is asked in chats, and the plain template where the base had none."""
+    if lacks_template(folder):
+        (folder / TEMPLATE).write_text(PLAIN, encoding="utf-8")
+    about = json.loads((folder / "serving.json").read_text(encoding="utf-8"))
+    about |= {"chat": True, "system": system, "stop": list(stop)}
+    (folder / "serving.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
