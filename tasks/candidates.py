@@ -8,6 +8,7 @@ from pathlib import Path
 from tasks import documents, params, records, shelf, stage
 from tasks.documents import Document
 from tasks.records import Candidate, Candidates
+from tasks.stage import UserError
 
 SAMPLE = 2000
 """Documents whose words are counted; the ratio's relative error is then well below a percent."""
@@ -15,7 +16,8 @@ SAMPLE = 2000
 
 def candidate(name: str, entry: shelf.Entry, folder: Path, training: Sequence[Document]) -> Candidate:
     """The base model `name` as a record. Nothing is excluded here: licences and sizes are weighed by `decide`."""
-    value, reason = fertility(folder / "tokenizer.json", training)
+    texts = entry.reads == "texts"
+    value, reason = fertility(folder / "tokenizer.json", training) if texts else (None, "a model of images has no vocabulary")
     return Candidate(
         name=name,
         sha256=entry.sha256,
@@ -52,6 +54,10 @@ def main(shelf_file: Path, training: Path, out: Path) -> None:
     names = params.load().candidates
     entries = shelf.entries(shelf_file)
     rows = documents.read(training)
+    need = "images" if any(row.image for row in rows) else "texts"
+    if strange := [name for name in names if name in entries and entries[name].reads != need]:
+        able = ", ".join(name for name, entry in entries.items() if entry.reads == need) or "none yet"
+        raise UserError(f"candidates = {strange}: not a model of {need}; {shelf_file} has of those: {able}")
     folders = {name: shelf.folder(name) for name in names}
     found = [candidate(name, entries[name], folders[name], rows) for name in names]
     records.write(Candidates(candidates=found), out)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import documents, ledger, machine, side_by_side, workspace
+from tasks import documents, images, ledger, machine, side_by_side, workspace
 from tasks.documents import Document
 from tasks.ladder import Step
 from tasks.metrics import quality
@@ -149,7 +149,7 @@ def _quality(task: str, folder: Path, heldout: Sequence[Document], labels: list[
 
     if task == "text-generation":
         return answers.quality(answers.measured(serving.load_generator(folder), heldout))
-    probabilities = serving.load(folder).probabilities([d.text for d in heldout])
+    probabilities = serving.load(folder).probabilities(images.inputs(heldout))
     return quality(np.array(documents.label_numbers(heldout, labels)), probabilities.astype(np.float64))
 
 

@@ -27,6 +27,8 @@ class Document:
     """A chat: `role` (system, user, assistant) and `content` of each message; the last one is the assistant's answer."""
     rejected: str | None = None
     """Preference data: an answer that is worse than the chat's last message."""
+    image: str | None = None
+    """`<zip beside the split file>/<hash of its pixels>` (see `tasks.images`); then `text` is empty."""
 
 
 def read(path: Path) -> list[Document]:
@@ -48,14 +50,16 @@ def write(documents: Iterable[Document], path: Path) -> None:
 
 def sha256(documents: Iterable[Document]) -> str:
     """Of what the documents say, in any order: two sets of rows are equal when this is."""
-    rows = sorted(f"{d.id}\x1f{d.label}\x1f{d.text}{_chat(d)}" for d in documents)
+    rows = sorted(f"{d.id}\x1f{d.label}\x1f{_content(d)}" for d in documents)
     return hashlib.sha256("\x1e".join(rows).encode()).hexdigest()
 
 
-def _chat(document: Document) -> str:
-    """Nothing for a plain text, so that what was measured of it before chats were known keeps its key."""
+def _content(document: Document) -> str:
+    """The text, the text with its messages, or the hash of the image's pixels, wherever it is stored."""
+    if document.image:
+        return document.image.rpartition("/")[2]
     chat = document.messages, document.rejected
-    return "" if chat == (None, None) else f"\x1f{json.dumps(chat, sort_keys=True)}"
+    return document.text if chat == (None, None) else f"{document.text}\x1f{json.dumps(chat, sort_keys=True)}"
 
 
 def answered(document: Document) -> tuple[list[dict[str, str]], str]:

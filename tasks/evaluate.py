@@ -1,6 +1,7 @@
 """Measure the trained model on the untouched test rows, beside honest baselines, with paired bootstrap intervals.
 
-Baselines are fitted on the same training rows: the most frequent label, and TF-IDF with a linear model. The champion of
+Baselines are fitted on the same training rows: the most frequent label, and TF-IDF (for
+images: pixels and edges) with a linear model. The champion of
 the registry is none of this stage's business: that comparison is `promote`'s.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import documents, evaluate_texts, metrics, params, records, stage
+from tasks import documents, evaluate_texts, images, metrics, params, records, stage
 from tasks.documents import Document
 from tasks.metrics import Floats, Ints
 from tasks.records import Difference, Evaluation, Slice, Training
@@ -45,7 +46,7 @@ def main(model: Path, training: Path, train: Path, test: Path, out: Path) -> Non
         records.write(found, out)
         return
     labels = done.labels
-    scored = {"model": _score(model, rows)} | _baselines(known, rows, labels)
+    scored = {"model": _score(model, rows)} | _baselines(known, rows, labels, settings.use_case.task)
     records.write(evaluation(done, rows, scored, metric), out)
 
 
@@ -86,17 +87,27 @@ def _difference(name: str, qualities: dict[str, dict[str, float]], draws: dict[s
 
 
 def _slices(rows: list[Document], labels: Ints, guesses: Ints) -> list[Slice]:
-    """Accuracy by label and by length (thirds), with Wilson's 95 % interval; slices below 10 rows are left out."""
-    lengths = np.array([len(row.text) for row in rows])
+    """Accuracy by label and by length or size (thirds), with Wilson's 95 % interval; slices below 10 rows are left out."""
+    lengths, unit = _lengths(rows)
     short, long = np.quantile(lengths, [1 / 3, 2 / 3])
     names = np.array([row.label for row in rows])
     masks = {f"label = {label}": names == label for label in sorted(set(names.tolist()))}
-    masks |= {
-        f"up to {short:.0f} characters": lengths <= short,
-        f"{short:.0f} to {long:.0f} characters": (lengths > short) & (lengths <= long),
-        f"over {long:.0f} characters": lengths > long,
-    }
+    if lengths.min() < lengths.max():
+        masks |= {
+            f"up to {short:.0f} {unit}": lengths <= short,
+            f"{short:.0f} to {long:.0f} {unit}": (lengths > short) & (lengths <= long),
+            f"over {long:.0f} {unit}": lengths > long,
+        }
     return [_slice(name, (labels == guesses)[mask]) for name, mask in masks.items() if mask.sum() >= FEWEST_ROWS_OF_A_SLICE]
+
+
+def _lengths(rows: list[Document]) -> tuple[Ints, str]:
+    """Characters of texts; pixels along the longer side of images, as they are stored."""
+    if not any(row.image for row in rows):
+        return np.array([len(row.text) for row in rows]), "characters"
+    from tasks.serving.images import opened
+
+    return np.array([max(opened(content).size) for content in images.inputs(rows)]), "pixels"
 
 
 def _slice(name: str, right: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Slice:
@@ -110,12 +121,13 @@ def _slice(name: str, right: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Slic
 def _score(folder: Path, rows: list[Document]) -> Scored:
     from tasks import serving
 
-    probabilities = serving.load(folder).probabilities([row.text for row in rows]).astype(np.float64)
+    probabilities = serving.load(folder).probabilities(images.inputs(rows)).astype(np.float64)
     return Scored(probabilities, probabilities.argmax(1))
 
 
-def _baselines(known: list[Document], rows: list[Document], labels: list[str]) -> dict[str, Scored]:
-    return {"majority": _majority(known, rows, labels), "tfidf": _tfidf(known, rows, labels)}
+def _baselines(known: list[Document], rows: list[Document], labels: list[str], task: str) -> dict[str, Scored]:
+    simple = "pixels" if task == "image-classification" else "tfidf"
+    return {"majority": _majority(known, rows, labels), simple: _simple(known, rows, labels, task)}
 
 
 def _majority(known: list[Document], rows: list[Document], labels: list[str]) -> Scored:
@@ -124,14 +136,16 @@ def _majority(known: list[Document], rows: list[Document], labels: list[str]) ->
     return Scored(probabilities, probabilities.argmax(1))
 
 
-def _tfidf(known: list[Document], rows: list[Document], labels: list[str]) -> Scored:
+def _simple(known: list[Document], rows: list[Document], labels: list[str], task: str) -> Scored:
+    """The branch `baseline`."""
     from tasks import trainers
     from tasks.recipes import recipe
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "baseline"
-        plan = recipe("baseline", "text-classification", len(known))
-        trainers.train(trainers.Job("baseline", plan, None, labels, known, 0, folder, None, lambda *_: None, None))
+        plan = recipe("baseline", task, len(known))
+        job = trainers.Job("baseline", plan, None, labels, known, 0, folder, None, lambda *_: None, None, task=task)
+        trainers.train(job)
         return _score(folder, rows)
 
 

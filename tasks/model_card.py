@@ -108,13 +108,18 @@ def _what_it_is(about: About) -> str:
 
 def _use(about: About) -> list[str]:
     name = about.settings.use_case.name
+    if about.settings.use_case.task == "image-classification":
+        given = '["a.png", open("b.jpg", "rb").read()]'
+        takes = "A list of paths or of the bytes of image files, or a DataFrame whose first column holds them."
+    else:
+        given, takes = '["a text", "another text"]', "A list of texts or a DataFrame with one column of text."
     return [
         "```python",
         "import mlflow",
         f'model = mlflow.pyfunc.load_model("models:/{name}@champion")',
-        'model.predict(["a text", "another text"])  # a DataFrame: label, and the probability of each label',
+        f"model.predict({given})  # a DataFrame: label, and the probability of each label",
         "```",
-        "A list of texts or a DataFrame with one column of text. Needs the packages in `requirements.txt`, nothing else.",
+        f"{takes} Needs the packages in `requirements.txt`, nothing else.",
     ]
 
 

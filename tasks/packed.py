@@ -6,6 +6,7 @@ in `records/` the model card and the records about the model. No pickle.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import warnings
@@ -27,6 +28,8 @@ RECORDS = ("decision.json", "plan.json", "train.json", "evaluation.json", "audit
 NEEDS = {
     "linear": ("numpy", "pandas", "safetensors"),
     "encoder": ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers"),
+    "image-linear": ("numpy", "pandas", "pillow", "safetensors"),
+    "image": ("numpy", "pandas", "pillow", "safetensors", "torch", "transformers"),
 }
 LEFT_BY_MLFLOW = "registered_model_meta"  # name and version, written when a version is loaded from a local store
 Manifest = dict[str, str]
@@ -34,7 +37,8 @@ Manifest = dict[str, str]
 
 def pack(folder: Path, about: About) -> None:
     """The model as `mlflow.pyfunc` loads it, with the records about it beside."""
-    kind = "encoder" if (MODEL / "tokenizer.json").exists() else "linear"
+    kind = _kind()
+    script = "served_images.py" if kind.startswith("image") else "served.py"
     needs = [f"{package}=={installed(package).partition('+')[0]}" for package in ("mlflow", *NEEDS[kind])]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, about its own type hints
@@ -42,13 +46,13 @@ def pack(folder: Path, about: About) -> None:
 
         mlflow.pyfunc.save_model(
             str(folder),
-            python_model=str(HERE / "served.py"),
+            python_model=str(HERE / script),
             code_paths=[str(HERE / "serving")],
             artifacts={"model": str(MODEL)},
             pip_requirements=needs,
         )
     described = folder / "MLmodel"
-    described.write_text(described.read_text().replace(str(HERE / "served.py"), "served.py"))
+    described.write_text(described.read_text().replace(str(HERE / script), script))
     kept = folder / "records"
     kept.mkdir()
     for name in RECORDS:
@@ -56,11 +60,20 @@ def pack(folder: Path, about: About) -> None:
     (kept / "model_card.md").write_text(model_card.card(about, about.training.files), encoding="utf-8")
 
 
-def guesses(folder: Path, texts: Sequence[str]) -> list[str]:
-    """The likeliest label of each text, by the version's own code, from source, and its own files."""
+def _kind() -> str:
+    """The key of NEEDS for what lies in `model/`."""
+    told = MODEL / "serving.json"
+    kind = str(json.loads(told.read_text(encoding="utf-8"))["kind"]) if told.exists() else ""
+    if kind.startswith("image"):
+        return kind if kind in NEEDS else "image"
+    return "encoder" if (MODEL / "tokenizer.json").exists() else "linear"
+
+
+def guesses(folder: Path, texts: Sequence[str | bytes]) -> list[str]:
+    """The likeliest label of each text or image (bytes), by the version's own code, from source, and its own files."""
     with _no_bytecode():
         model = code_of(folder).load(folder / "artifacts" / "model")
-    return [model.labels[i] for i in model.probabilities(list(texts)).argmax(1)]
+    return [model.labels[i] for i in model.probabilities(texts).argmax(1)]
 
 
 def code_of(folder: Path) -> ModuleType:

@@ -14,10 +14,12 @@ Branch = Literal["baseline", "prompt", "probe", "lora", "full", "continued", "sc
 BRANCHES_OF_TASK: dict[str, tuple[Branch, ...]] = {
     "text-classification": ("baseline", "prompt", "probe", "lora", "full", "scratch"),
     "text-generation": ("baseline", "prompt", "lora", "full", "continued", "scratch"),
+    "image-classification": ("baseline", "probe", "full", "scratch"),
 }
 METRICS_OF_TASK = {
     "text-classification": ("accuracy", "macro_f1"),
     "text-generation": ("bits_per_byte", "exact_match", "chrf"),
+    "image-classification": ("accuracy", "macro_f1"),
 }
 
 
@@ -33,7 +35,7 @@ class UseCase(Settings):
 class Data(Settings):
     path: str = Field("data/movie-reviews.jsonl", description="One file: JSONL, CSV or Parquet, one row an example")
     text: str | None = Field("text", description="Column with the text to classify")
-    image: str | None = Field(None, description="Column with the image's path (image classification)")
+    image: str | None = Field(None, description="Column with the image's path beside the data file, or its bytes (Parquet)")
     messages: str | None = Field(None, description="Column with chat messages (text generation)")
     label: str | None = Field("label", description="Column with the right answer")
     id: str | None = Field(None, description="Column with a row's identifier; empty: the row's content names it")
@@ -144,7 +146,10 @@ class Params(Settings):
             raise ValueError(f"objective.target = {self.objective.target}: {self.objective.metric} is a share, at most 1")
         if self.use_case.task == "text-generation":
             return self._generates()
-        if self.data.text is None or self.data.label is None:
+        if self.use_case.task == "image-classification":
+            if self.data.image is None or self.data.label is None:
+                raise ValueError("data.image and data.label name the columns to learn from: give both")
+        elif self.data.text is None or self.data.label is None:
             raise ValueError("data.text and data.label name the columns to learn from: give both")
         return self
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import champion, documents, gates, ledger, packed, records, registry
+from tasks import champion, documents, gates, images, ledger, packed, records, registry
 from tasks.documents import Document
 from tasks.gates import Check
 from tasks.metrics import Ints
@@ -78,7 +78,7 @@ def _against_champion(settings: Params, challenger: Path, champion_version: str,
     if problems := registry.verify(name, champion_version):
         said = f"the champion, version {champion_version}, cannot be measured: {problems[0]}; roll back first"
         return Check(gate="better than the champion", passed=False, said=said)
-    texts = [row.text for row in rows]
+    texts = images.inputs(rows)
     with registry.files_of(registry.version_of(name, champion_version)) as folder:
         theirs = packed.guesses(folder, texts)
     truth, ours = [row.label for row in rows], packed.guesses(challenger, texts)

@@ -113,6 +113,47 @@ def _causal_scratch(n: int) -> dict[str, Any]:
     return _causal(3e-3, 16 if n < 400 else 8 if n < 4000 else 4) | size | {"schedule": "wsd", "decay_share": 0.3}
 
 
+# ---- image classification --------------------------------------------------------------------------------------------
+
+
+def _image_baseline(_n: int) -> dict[str, Any]:
+    return {"features": ["grey", "hog"], "strengths": [0.01, 0.1, 1.0], "folds": 3}
+
+
+def _image_probe(_n: int) -> dict[str, Any]:
+    """`side`: pixels of the square that an image becomes, where the base can read any; so in all of them."""
+    return {"side": 96, "strengths": [0.001, 0.01, 0.1], "folds": 3}
+
+
+def _image_tuned(learning_rate: float, epochs: int) -> dict[str, Any]:
+    """`shift`: the most that an image is moved, as a share of its side. `flip` is off: mirrored, a 2 is none."""
+    return {
+        "learning_rate": learning_rate,
+        "epochs": epochs,
+        "side": 64,
+        "rows_a_step": 32,
+        "rows_a_pass": 64,
+        "shift": 0.1,
+        "flip": False,
+        "dropout": 0.1,
+        "betas": [0.9, 0.999],
+        "weight_decay": 0.05,
+        "clip": 1.0,
+        "schedule": "cosine",
+        "warmup_share": 0.1,
+    }
+
+
+def _image_full(n: int) -> dict[str, Any]:
+    return _image_tuned(1e-3, 10 if n < 400 else 6)
+
+
+def _image_scratch(n: int) -> dict[str, Any]:
+    """Or `{"kind": "vit", "patch_size": 8, "hidden_size": 128, ...}`: the sizes of transformers' ViTConfig."""
+    architecture = {"kind": "cnn", "channels": [32, 64, 128]}
+    return _image_tuned(3e-3, 30 if n < 400 else 15) | {"architecture": architecture}
+
+
 _RECIPES: dict[str, dict[str, Callable[[int], dict[str, Any]]]] = {
     "text-classification": {
         "baseline": _baseline,
@@ -121,6 +162,12 @@ _RECIPES: dict[str, dict[str, Callable[[int], dict[str, Any]]]] = {
         "lora": _lora,
         "full": _full,
         "scratch": _scratch,
+    },
+    "image-classification": {
+        "baseline": _image_baseline,
+        "probe": _image_probe,
+        "full": _image_full,
+        "scratch": _image_scratch,
     },
     "text-generation": {
         "baseline": _causal_baseline,

@@ -72,6 +72,12 @@ class Audit(Record):
     characters: dict[str, float]
     """Length of a text: min, median, mean, p95, max."""
     words: dict[str, float]
+    """Both are empty for images."""
+    width: dict[str, float] = {}
+    height: dict[str, float] = {}
+    """Of an image in pixels, as delivered; both are empty for texts."""
+    images_reduced: int = 0
+    """Kept images that are larger than what is stored of them."""
     groups: int
     largest_group: int
     """Rows of the largest group."""
@@ -109,7 +115,8 @@ class Candidate(Record):
     source: str
     parameters: int
     bytes: int
-    max_tokens: int
+    max_tokens: int | None
+    """null for a model of images."""
     fertility: float | None
     """Tokens a word of the user's training text."""
     fertility_reason: str | None = None

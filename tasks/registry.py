@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from tasks import ledger, model_card, packed, records, runs, tracking
+from tasks import gates, ledger, model_card, packed, records, runs, tracking
 from tasks.model_card import About
 from tasks.params import Params
 from tasks.records import Plan, sha256_of
@@ -66,7 +66,7 @@ def register(settings: Params) -> Registered | None:
 def unfit(about: About, files: packed.Manifest) -> str | None:
     """Why this model must not be registered. `files` are those in `model/`."""
     training, evaluation = about.training, about.evaluation
-    missing = [name for name in ("majority", "tfidf") if name not in evaluation.baselines]
+    missing = [name for name in gates.baselines_of(evaluation) if name not in evaluation.baselines]
     reasons = {
         f"its training is not finished: {training.steps_done} of {training.steps_planned} steps": training.steps_done
         < training.steps_planned,

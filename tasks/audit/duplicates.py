@@ -1,4 +1,4 @@
-"""Exact duplicates: texts that are the same but for case, blanks and Unicode spelling."""
+"""Exact duplicates: texts that are the same but for case, blanks and Unicode spelling; images with the same pixels."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def without_exact_duplicates(rows: Iterable[Row]) -> tuple[list[Distinct], list[
     """
     copies: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        copies[_key(normalised(row.text))].append(row)
+        copies[_key(row.content if row.image else normalised(row.text))].append(row)
     kept, aside, conflicts = [], [], 0
     for key in sorted(copies):
         same = copies[key]

@@ -21,7 +21,10 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def open_table(path: Path, wanted: dict[str, str]) -> Table:
-    """The rows of `path`. UserError if it is missing, empty, packed, of another format or lacks a column."""
+    """The rows of `path`, or of the one table in a folder. UserError if it is missing, empty, packed, of another format or
+    lacks a column."""
+    if path.is_dir():
+        path = _table_in(path)
     suffix = path.suffix.lower()
     start = _start(path)
     if suffix not in READERS:
@@ -32,6 +35,14 @@ def open_table(path: Path, wanted: dict[str, str]) -> Table:
         raise UserError(_encoding(path, "utf-16"))
     kind, reader = READERS[suffix]
     return Table(path, kind, wanted, reader)
+
+
+def _table_in(folder: Path) -> Path:
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in READERS)
+    if len(found) != 1:
+        named = ", ".join(path.name for path in found[:3]) or "none"
+        raise UserError(f"{folder} (data.path): a folder needs one table, .jsonl, .csv, .tsv or .parquet; it has {named}")
+    return found[0]
 
 
 def not_utf8(path: Path) -> UserError:

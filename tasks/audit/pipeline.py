@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.audit import files, splitting, summary
+from tasks.audit import files, images, splitting, summary
 from tasks.audit.duplicates import Distinct, drawn, normalised, without_exact_duplicates
+from tasks.audit.images import Seen
 from tasks.audit.near import near_pairs
 from tasks.audit.rows import REASONS, Row, checked, count, without_reused_ids
 from tasks.audit.table import Rejected, Table
@@ -30,15 +32,18 @@ class Audited:
     train: list[Document]
     test: list[Document]
     rejected: list[Rejected]
+    images: Iterable[tuple[str, bytes]]
+    """Name and content of the kept rows' images, read when it is iterated over."""
 
 
-def audit(path: Path, data: Data) -> Audited:
+def audit(path: Path, data: Data, store: Path = Path("data/split/images.zip")) -> Audited:
     """Read `path`, set rows aside, drop duplicates, draw, split. UserError where nothing can be made of the file.
 
-    Holds the usable rows in memory. No row's place in the file matters to anything but the numbers in `rejected`.
+    Holds the usable rows in memory (of an image a hash and a thumbnail); `store` is where
+    images will lie. No row's place in the file matters to anything but the numbers in `rejected`.
     """
     table = files.open_table(path, _wanted(data))
-    delivered = [raw if isinstance(raw, Rejected) else checked(raw, data) for raw in table.rows()]
+    delivered = [raw if isinstance(raw, Rejected) else checked(raw, data, table.path.parent) for raw in table.rows()]
     aside = [row for row in delivered if isinstance(row, Rejected)]
     if 2 * sum(row.reason == "invalid_utf8" for row in aside) > len(delivered):
         raise files.not_utf8(path)
@@ -54,29 +59,31 @@ def audit(path: Path, data: Data) -> Audited:
         "rows_not_drawn": len(distinct) - len(some),
         "conflicting_labels": conflicts,
     }
-    return _split(table, data, kept, aside, counts)
+    if path.is_dir():
+        counts |= {"path": str(path), "data_md5": None, "bytes": sum(p.stat().st_size for p in path.rglob("*") if p.is_file())}
+    return _split(table, data, kept, aside, counts, store)
 
 
-def _split(table: Table, data: Data, kept: list[Distinct], aside: list[Rejected], counts: dict[str, Any]) -> Audited:
-    pairs = near_pairs([normalised(row.row.text) for row in kept])
+def _split(
+    table: Table, data: Data, kept: list[Distinct], aside: list[Rejected], counts: dict[str, Any], store: Path
+) -> Audited:
+    looks = [row.row.image for row in kept if row.row.image]
+    pairs = images.near_pairs(looks) if data.image else near_pairs([normalised(row.row.text) for row in kept])
     clusters, groups = splitting.clusters(kept, pairs).tolist(), splitting.groups(kept, pairs)
     tested, stand_ins = splitting.test_groups(kept, groups)
-    everything = splitting.documents(kept, groups)
+    everything = splitting.documents(kept, groups, store)
     train = [d for d in everything if d.group not in tested]
     test = [d for d in everything if d.group in tested]
     learned = [i for i, group in enumerate(groups) if group not in tested]
     places = set(learned)
-    facts = counts | {
-        "path": str(table.path),
+    facts = {"path": str(table.path), "bytes": table.path.stat().st_size, "data_md5": _md5(table.path)} | counts
+    facts |= _sizes(kept, looks)
+    facts |= {
         "format": table.format,
-        "bytes": table.path.stat().st_size,
-        "data_md5": _md5(table.path),
         "rows_kept": len(kept),
         "near_duplicates": len(kept) - len(set(clusters)),
         "near_conflicts": _disagreeing(kept, clusters),
         "labels": dict(sorted(Counter(row.row.label for row in kept if data.label).items())),
-        "characters": summary.lengths(len(row.row.text) for row in kept),
-        "words": summary.lengths(summary.words(row.row.text) for row in kept),
         "groups": len(set(groups)),
         "largest_group": max(Counter(groups).values()),
         "leaks_prevented": splitting.leaks(kept, clusters),
@@ -93,7 +100,30 @@ def _split(table: Table, data: Data, kept: list[Distinct], aside: list[Rejected]
     }
     rejected = count(aside)
     said = summary.warnings(table.path, facts, rejected, **_left_out(kept, data))
-    return Audited(Audit(**facts, rows_rejected=rejected, warnings=said), train, test, aside)
+    if facts["data_md5"] and any(row.row.image and row.row.text for row in kept):
+        said.append(
+            f"images lie beside {table.path}, where DVC sees no change of them: put the table and its images into one folder "
+            "and give that folder as data.path"
+        )
+    shown = {row.row.row: row.row.image for row in kept if row.row.image}
+    found = images.members(table, data.image, shown) if data.image else ()
+    return Audited(Audit(**facts, rows_rejected=rejected, warnings=said), train, test, aside, found)
+
+
+def _sizes(kept: list[Distinct], looks: list[Seen]) -> dict[str, Any]:
+    """Lengths of texts, or sides of images in pixels."""
+    if not looks:
+        return {
+            "characters": summary.lengths(len(row.row.text) for row in kept),
+            "words": summary.lengths(summary.words(row.row.text) for row in kept),
+        }
+    return {
+        "characters": {},
+        "words": {},
+        "width": summary.lengths(image.width for image in looks),
+        "height": summary.lengths(image.height for image in looks),
+        "images_reduced": sum(image.reduced for image in looks),
+    }
 
 
 def _md5(path: Path) -> str:
@@ -102,7 +132,8 @@ def _md5(path: Path) -> str:
 
 
 def _wanted(data: Data) -> dict[str, str]:
-    named = {"data.text": data.text, "data.label": data.label, "data.id": data.id, "data.group": data.group}
+    content = {"data.image": data.image} if data.image else {"data.text": data.text}
+    named = content | {"data.label": data.label, "data.id": data.id, "data.group": data.group}
     return {setting: column for setting, column in named.items() if column}
 
 

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
+from tasks.audit import images
+from tasks.audit.images import Seen
 from tasks.audit.table import Number, Raw, Rejected, excerpt
 from tasks.params import Data
 
@@ -36,9 +39,10 @@ REASONS = {
     "label_too_long": f"a label over {NAME_MOST} characters",
     "id_not_text": f"the id is neither text nor number, or has over {NAME_MOST} characters",
     "group_not_text": f"the group is neither text nor number, or has over {NAME_MOST} characters",
-    "id_reused": "other rows with another text or label have the same id",
-    "conflicting_labels": "other rows with the same text have another label",
+    "id_reused": "other rows with another content or label have the same id",
+    "conflicting_labels": "other rows with the same content have another label",
     "rare_label": "a label with too few rows to learn and to test",
+    **images.REASONS,
 }
 """All reasons, in plain words."""
 
@@ -52,13 +56,23 @@ class Row:
     label: str
     id: str
     group: str
+    image: Seen | None = None
+    """Of a row with an image; `text` is then its path, or empty."""
+
+    @property
+    def content(self) -> str:
+        """The text, or the hash of the image's pixels."""
+        return self.image.key if self.image else self.text
 
     def rejected(self, reason: str) -> Rejected:
         return Rejected(self.row, reason, excerpt(self.text))
 
 
-def checked(raw: Raw, data: Data) -> Row | Rejected:
-    """`raw` as a Row with the columns that `data` names, or why it is unusable. The text stays as it is."""
+def checked(raw: Raw, data: Data, folder: Path) -> Row | Rejected:
+    """`raw` as a Row with the columns that `data` names, or why it is unusable. The text stays as it is; an image is looked
+    at, its path is relative to `folder`."""
+    if data.image:
+        return _with_image(raw, data, folder)
     text = raw.values.get(data.text or "")
     label, id_, group = (_named(raw.values, column) for column in (data.label, data.id, data.group))
     if (
@@ -71,6 +85,17 @@ def checked(raw: Raw, data: Data) -> Row | Rejected:
         return Rejected(raw.row, reason, excerpt(str(shown)))
     assert isinstance(text, str)
     return Row(raw.row, text, label or "", id_ or "", group or "")
+
+
+def _with_image(raw: Raw, data: Data, folder: Path) -> Row | Rejected:
+    value = raw.values.get(data.image or "")
+    label, id_, group = (_named(raw.values, column) for column in (data.label, data.id, data.group))
+    reason = _wrong_label(label) or _wrong_name("id", id_) or _wrong_name("group", group)
+    seen = reason or images.look(value, folder)
+    if isinstance(seen, str):
+        shown = {column: raw.values.get(column) for column in (data.id, data.label, data.group) if column}
+        return Rejected(raw.row, seen, excerpt(str({"image": value if isinstance(value, str) else "bytes"} | shown)))
+    return Row(raw.row, value if isinstance(value, str) else "", label or "", id_ or "", group or "", seen)
 
 
 def spelled(value: object) -> str | None:
@@ -89,7 +114,7 @@ def without_reused_ids(rows: Iterable[Row]) -> tuple[list[Row], list[Rejected]]:
     said = defaultdict(set)
     for row in rows:
         if row.id:
-            said[row.id].add((row.text, row.label))
+            said[row.id].add((row.content, row.label))
     reused = {name for name, contents in said.items() if len(contents) > 1}
     return [row for row in rows if row.id not in reused], [row.rejected("id_reused") for row in rows if row.id in reused]
 

@@ -11,6 +11,7 @@ the one row that stands in for a label which no hash drew.
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 
 from tasks.audit.duplicates import Distinct
 from tasks.audit.near import Pair, Parts, Places
@@ -71,10 +72,15 @@ def leaks(rows: list[Distinct], cluster_of: list[int]) -> int:
     return sum(sum(side) for side in sides.values() if not all(side))
 
 
-def documents(rows: list[Distinct], names: list[str]) -> list[Document]:
-    """In the order of their ids, so that the order of the file leaves no trace."""
-    named = zip(rows, names, strict=True)
-    return sorted((Document(row.row.id or row.key, row.row.text, row.row.label, name) for row, name in named), key=_by_id)
+def documents(rows: list[Distinct], names: list[str], store: Path | None = None) -> list[Document]:
+    """In the order of their ids, so that the order of the file leaves no trace. `store`: where their images will lie."""
+    return sorted((_document(row, name, store) for row, name in zip(rows, names, strict=True)), key=_by_id)
+
+
+def _document(row: Distinct, name: str, store: Path | None) -> Document:
+    if row.row.image:
+        return Document(row.row.id or row.key, "", row.row.label, name, f"{store}/{row.row.image.key}")
+    return Document(row.row.id or row.key, row.row.text, row.row.label, name)
 
 
 def _by_id(document: Document) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.audit.images import SIDE_STORED
 from tasks.audit.near import SAME, WORD, Pair
 from tasks.audit.rows import REASONS
 from tasks.records import Span
@@ -85,7 +86,7 @@ def warnings(path: object, facts: dict[str, Any], rejected: dict[str, int], **co
     found = [
         *_about_rejected(path, facts["rows_delivered"], rejected, facts["conflicting_labels"]),
         *_about_labels(facts["labels"]),
-        *_about_texts(facts["words"], counts["mangled"]),
+        *(_about_texts(facts["words"], counts["mangled"]) if facts["words"] else _about_images(facts)),
         *_about_split(facts),
     ]
     if n := facts["near_conflicts"]:
@@ -107,8 +108,8 @@ def _about_rejected(path: object, delivered: int, rejected: dict[str, int], conf
         yield "some rows are not UTF-8: if the file has another encoding, convert it, for example `iconv -f latin1 -t utf-8`"
     if conflicts:
         yield (
-            f"{conflicts:,} texts occur with different labels and are set aside: if several people labelled each text, "
-            "give one row a text, with the label of most of them"
+            f"{conflicts:,} texts or images occur with different labels and are set aside: if several people labelled each, "
+            "give one row each, with the label of most of them"
         )
 
 
@@ -137,6 +138,13 @@ def _about_texts(length: dict[str, float], mangled: int) -> Iterable[str]:
         yield f"half of the texts have {length['median']:.0f} words or fewer: there is little to learn from"
     if mangled:
         yield f"{mangled:,} texts hold the replacement character U+FFFD: their encoding was damaged earlier"
+
+
+def _about_images(facts: dict[str, Any]) -> Iterable[str]:
+    if n := facts["images_reduced"]:
+        yield f"{n:,} images are stored reduced to {SIDE_STORED} pixels on the shorter side"
+    if max(facts["width"]["p95"] / facts["height"]["min"], facts["height"]["p95"] / facts["width"]["min"]) > 3:
+        yield "some images are much longer than wide: models see each squeezed to a square"
 
 
 def _about_split(facts: dict[str, Any]) -> Iterable[str]:

@@ -48,12 +48,13 @@ def settings_and_data() -> Iterator[Finding]:
 
 def base_models() -> Iterator[Finding]:
     try:
-        for name in shelf.entries():
+        wanted = [*params.load().candidates, *(name for name, entry in shelf.entries().items() if not entry.on_demand)]
+        for name in dict.fromkeys(wanted):
             shelf.folder(name)
     except UserError as error:
         yield Finding("missing", "shelf", str(error), "python -m tasks.shelf")
         return
-    yield Finding("ok", "shelf", f"{', '.join(shelf.entries())}: as shelf.yaml pins them")
+    yield Finding("ok", "shelf", f"{', '.join(dict.fromkeys(wanted))}: as shelf.yaml pins them")
 
 
 def graph(out: str, errors: str, code: int) -> Finding:

@@ -7,6 +7,7 @@ A model's folder holds `serving.json` (kind, labels, limits) and one of, for tex
 - kind `probe`: a Hugging Face encoder, which `AutoModel` loads, and `head.safetensors` (weight, bias): a linear layer on
   the mean of the last hidden states over the text's tokens;
 - kind `choices`: a causal language model as it is, which reads the text in a prompt and weighs the labels (`choices.py`);
+for images that get a label, the kinds of `images.py`;
 for texts that get an answer or a continuation,
 - kind `causal`: a Hugging Face causal language model (`causal.py`);
 - kind `ngram`: `ngram.safetensors`, counts of runs of bytes (`ngram.py`);
@@ -75,6 +76,8 @@ def _load(folder: Path) -> Any:
     here: dict[str, type[Any]] = {"linear": Linear, "classifier": Classifier, "probe": Probe}
     elsewhere = {"choices": "Choices", "causal": "Causal", "ngram": "Ngram", "retrieval": "Retrieval"}
     kind = about["kind"]
+    if kind in (images := {"image-linear": "Linear", "image-classifier": "Classifier", "image-probe": "Probe"}):
+        return getattr(import_module(".images", __name__), images[kind])(folder, about)
     made = here[kind] if kind in here else getattr(import_module(f".{kind}", __name__), elsewhere[kind])
     return made(folder, about)
 
