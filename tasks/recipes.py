@@ -61,7 +61,8 @@ def _lora(n: int) -> dict[str, Any]:
 
 def _scratch(n: int) -> dict[str, Any]:
     shape = {"num_hidden_layers": 2, "hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 4}
-    return _tuned(5e-4, 20 if n < 400 else 10) | {"vocabulary": 8192, "architecture": shape}
+    own = {"tokenizers": ["bpe", "char", "byte"], "vocabulary": 8192, "architecture": shape}
+    return _tuned(5e-4, 20 if n < 400 else 10) | own
 
 
 # ---- text generation -------------------------------------------------------------------------------------------------

@@ -100,7 +100,9 @@ def opened(image: Source) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on damaged metadata
             found = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+    except Image.DecompressionBombError:
+        raise ValueError(f"more than {PIXELS_MOST:,} pixels are not read") from None
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
         raise ValueError(f"no image that can be read: {error}") from None
     if found.width * found.height > PIXELS_MOST:
         raise ValueError(f"{found.width} x {found.height} pixels: more than {PIXELS_MOST:,} are not read")

@@ -11,11 +11,9 @@ from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertForSequenceClassification
 
 from tasks import serving
-from tasks.trainers import Job, Spent, text
+from tasks.trainers import Job, Spent, text, tokenizer
 from tasks.trainers.fit import fit
 from tasks.trainers.identity import identity
-
-SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def train(job: Job, folder: Path) -> Spent:
@@ -31,30 +29,11 @@ def train(job: Job, folder: Path) -> Spent:
 
 
 def _tokenizer(job: Job, folder: Path) -> int:
-    """Train a byte-level BPE tokenizer (arXiv 1508.07909) on the rows; its size. It reads any language and byte.
-
-    Byte-level, because the trainers of WordPiece and of BPE with suffixes number their symbols in an order that changes
-    from run to run; here equal rows give equal files.
-    """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-    from tokenizers.processors import TemplateProcessing
-    from tokenizers.trainers import BpeTrainer
-
-    made = Tokenizer(models.BPE())
-    made.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=True), decoders.ByteLevel()
-    trainer = BpeTrainer(
-        vocab_size=job.recipe["vocabulary"],
-        min_frequency=2,  # a symbol seen once has nothing to teach
-        special_tokens=SPECIAL,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    made.train_from_iterator(sorted(document.text for document in job.documents), trainer)
-    marks = [(mark, SPECIAL.index(mark)) for mark in ("[CLS]", "[SEP]")]
-    made.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+    """Write the tokenizer that the rows themselves choose; its size."""
+    kind, made = tokenizer.chosen(job)
     made.save(str(folder / "tokenizer.json"))
     about: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": job.recipe["max_tokens"]}
     about |= {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "mask")}
-    (folder / "tokenizer_config.json").write_text(json.dumps(about, indent=1))
+    about |= {"unk_token": tokenizer.UNKNOWN} if kind == "char" else {}
+    (folder / "tokenizer_config.json").write_text(json.dumps(about | {"made_of": kind}, indent=1))
     return int(made.get_vocab_size())
