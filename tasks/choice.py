@@ -1,37 +1,40 @@
 """The verdict: which option to take, with evidence, prices, limits and aims all given. A pure, fast function of a `Case`.
 
 1. Options that break a hard limit are out (`tasks.constraints`). None left: `no_branch_fits`.
-2. With a declared value of a point: the least expected regret in USD over quality, cost and delay; `do_nothing` if even
-   that one is worth no more than it costs, against always answering the most frequent label.
+2. With a declared value of a point: the least expected regret in USD, the worth of a year's points over guessing minus the
+   first year's cost (`tasks.first_year`), draw by draw. Doing nothing costs a year of delay; labelling more is weighed too
+   where a label has a price.
 3. Without: the cheapest option that meets the target with probability MEETS. None does: the best one, and `label_more` if
-   the target lies above its 90 % interval while more rows, within 32 times the largest rung, would reach it.
-4. The best one is that of `curves.choose`: the leader at the last rung, unless another will probably overtake it. Options
-   that it does not end above with probability TIE, and by no more than TIE_POINTS, tie with it: then the cheapest, most
-   easily undone one is taken.
+   the target lies beyond its 90 % interval while more rows, within 32 times the largest rung, would reach it. Where not
+   even the best does better than guessing with probability MEETS: `do_nothing`.
+4. The best one is that of `curves.choose`: the leader at the last rung, unless another will probably overtake it.
+5. Options that the best one beats with less than probability TIE, and by no more than TIE_POINTS, tie with it: then the
+   cheapest in the first year is taken, of equals the most easily undone.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks import curves, formats
-from tasks.constraints import Terms, exclusions
-from tasks.evidence import DRAWS, Evidence, Outlook, Pair
-from tasks.params import Constraints, Hardware, Objective
-from tasks.records import Exclusion, Span, Status, Verdict
+from tasks.constraints import exclusions
+from tasks.evidence import Array, Evidence, Outlook, Pair
+from tasks.first_year import MONTHS, Terms
+from tasks.first_year import terms as first_year
+from tasks.params import Constraints, Hardware, Objective, Team
+from tasks.records import Exclusion, Metric, Status, Verdict
 
-Array = NDArray[np.float64]
 MEETS = 0.8
-BEYOND_REACH = 0.05  # the target lies above the 90 % interval
+BEYOND_REACH = 0.05  # the target lies beyond the 90 % interval
+LIKELY = 0.5
 TIE = 0.7
-TIE_POINTS = 0.005
+TIE_POINTS = 0.5
 UNDONE = ("baseline", "prompt", "probe", "lora", "full", "continued", "scratch")
 """From the most to the least easily undone."""
-HOURS_A_MONTH = 730.0
 NAMES = {
     "baseline": "the baseline",
     "prompt": "prompting",
@@ -52,17 +55,49 @@ class Case:
     objective: Objective
     constraints: Constraints
     hardware: Hardware
+    team: Team
     guessing: float
     """The metric of always answering the most frequent label."""
-    _terms: dict[tuple[int, tuple[float, float], int], list[Terms]] = field(default_factory=dict)
-    """Shared by all cases that are made from this one with `replace`."""
+    _terms: dict[tuple[object, ...], list[Terms]] = field(default_factory=dict)
+    _worth: dict[tuple[object, ...], float] = field(default_factory=dict)
+    """Both are shared by all cases that are made from this one with `replace`."""
+
+    @property
+    def metric(self) -> Metric:
+        return Metric.of(self.objective.metric, self.objective.target)
 
     def terms(self) -> list[Terms]:
-        key = self.n, self.hardware.usd_per_gpu_hour, self.hardware.count
+        key = self._key()
         if key not in self._terms:
-            price = prices(self.hardware)
-            self._terms[key] = [_terms(outlook, price) for outlook in self.evidence.at(self.n)]
+            self._terms[key] = [
+                first_year(outlook, self.hardware, self.team, self.objective) for outlook in self.evidence.at(self.n)
+            ]
         return self._terms[key]
+
+    def excluded(self) -> list[list[Exclusion]]:
+        return [exclusions(t, self.constraints, self.hardware, self.team) for t in self.terms()]
+
+    def nothing_usd(self) -> float:
+        """Worth of the first year without a model."""
+        return -MONTHS * (self.objective.month_of_delay_usd or 0.0)
+
+    def best_worth(self) -> float:
+        """USD that the best option, doing nothing among them, is worth on average: the greatest mean of `utilities`."""
+        key = *self._key(), self.constraints.model_dump_json(), self.objective.value_per_point_usd
+        if key not in self._worth:
+            left = tuple(i for i, why in enumerate(self.excluded()) if not why)
+            points = self.metric.points(self.evidence.paired(self.n, left)[1], self.guessing) if left else []
+            terms = self.terms()
+            years = [terms[i].mean_year for i in left]
+            value = self.objective.value_per_point_usd or 0.0
+            self._worth[key] = max([self.nothing_usd(), *(value * p - year for p, year in zip(points, years, strict=True))])
+        return self._worth[key]
+
+    def _key(self) -> tuple[object, ...]:
+        """What the terms depend on."""
+        aim = self.objective
+        money = aim.requests_per_month, aim.updates_per_year, aim.month_of_delay_usd
+        return self.n, self.hardware.model_dump_json(), self.team.model_dump_json(), *money
 
 
 @dataclass(frozen=True)
@@ -76,25 +111,29 @@ class Choice:
         return self.verdict.status, self.verdict.branch
 
     @property
+    def left(self) -> tuple[int, ...]:
+        """Positions of the options that no limit excludes."""
+        return tuple(i for i, why in enumerate(self.excluded) if not why)
+
+    @property
     def chosen(self) -> Terms | None:
         wanted = self.verdict.branch, self.verdict.base_model or "-"
         return next((t for t in self.terms if t.outlook.pair.key == wanted), None)
 
 
 def choose(case: Case) -> Choice:
-    terms = case.terms()
-    excluded = [exclusions(t, case.constraints) for t in terms]
-    left = [i for i, why in enumerate(excluded) if not why]
-    if not left:
-        return Choice(_nothing_fits(terms, excluded), terms, excluded)
-    return Choice(_verdict(case, terms, left), terms, excluded)
+    found = Choice(Verdict(branch=None, base_model=None, status="do_nothing", reason=""), case.terms(), case.excluded())
+    return replace(found, verdict=_verdict(case, found.terms, found.left) if found.left else _nothing_fits(case, found))
 
 
-def meets(outlook: Outlook, target: float | None) -> float | None:
-    """Probability that the metric reaches the target."""
-    if target is None or outlook.quality is None:
+# ---- chances and regrets -----------------------------------------------------------------------------------------------
+
+
+def meets(outlook: Outlook, metric: Metric) -> float | None:
+    """Probability that the metric reaches the target; None without a target or a prediction."""
+    if metric.target is None or outlook.quality is None:
         return None
-    return float((outlook.quality >= target).mean())
+    return float(np.mean(metric.reached(outlook.quality)))
 
 
 def within(draws: Array | None, limit: float | None) -> float | None:
@@ -106,99 +145,119 @@ def within(draws: Array | None, limit: float | None) -> float | None:
 
 def together(terms: Terms, case: Case) -> float | None:
     """Probability of target, budget and deadline at once, of those that are set and known; None without a prediction."""
-    quality, limits = terms.outlook.quality, case.constraints
-    if quality is None:
+    outlook, limits = terms.outlook, case.constraints
+    if outlook.quality is None:
         return None
-    held = quality >= (case.objective.target or 0.0)
-    for draws, limit in ((terms.cost, limits.budget_usd), (terms.outlook.hours, limits.deadline_hours)):
+    held = case.metric.reached(outlook.quality)
+    for draws, limit in ((terms.cost, limits.budget_usd), (outlook.needs.hours, limits.deadline_hours)):
         if draws is not None and limit is not None:
             held = held & (draws <= limit)
     return float(held.mean())
 
 
-def prices(hardware: Hardware) -> Array:
-    """Draws of USD an hour for all of the hardware, log-uniform over the declared range (uniform from 0)."""
-    low, high = hardware.usd_per_gpu_hour
-    u = (np.random.default_rng(0).permutation(DRAWS) + 0.5) / DRAWS
-    drawn = low * (high / low) ** u if low > 0 else low + (high - low) * u
-    return np.asarray(drawn * (hardware.count if hardware.gpu else 1), dtype=np.float64)
-
-
-def span(draws: Array) -> Span:
-    low, value, high = np.quantile(draws, [0.05, 0.5, 0.95])
-    return Span(value=float(value), low=float(low), high=float(high))
+def utilities(case: Case, left: tuple[int, ...]) -> Array:
+    """Draws, (len(left), DRAWS): points over guessing; with a value of a point, USD of the first year."""
+    points: Array = case.metric.points(case.evidence.paired(case.n, left)[0], case.guessing)
+    value = case.objective.value_per_point_usd
+    if value is None:
+        return points
+    terms = case.terms()
+    return value * points - np.stack([terms[i].year for i in left])
 
 
 def regrets(case: Case, chosen: Choice) -> list[float | None]:
-    """Mean loss against the best of the options left, draw by draw, in points or USD (see `_utility`); None if excluded."""
-    terms, left = chosen.terms, [i for i, why in enumerate(chosen.excluded) if not why]
-    if not left:
-        return [None] * len(terms)
-    utility = np.stack([_utility(terms[i], case) for i in left])
-    loss = (utility.max(0) - utility).mean(1)
-    known = dict(zip(left, loss.tolist(), strict=True))
-    return [known.get(i) for i in range(len(terms))]
-
-
-def _terms(outlook: Outlook, price: Array) -> Terms:
-    cost = None if outlook.hours is None else outlook.hours * price
-    return Terms(
-        outlook,
-        cost,
-        span(cost) if cost is not None else None,
-        span(outlook.hours) if outlook.hours is not None else None,
-    )
-
-
-def _utility(terms: Terms, case: Case) -> Array:
-    """Points of the metric; with a value of a point, USD of the first year: worth of the points − training − delay."""
-    quality, point = terms.outlook.quality, case.objective.value_per_point_usd
-    assert quality is not None  # an option without prediction is excluded
-    if point is None:
-        return 100 * quality
-    worth = 100 * point * (quality - case.guessing)
-    delay = (case.objective.month_of_delay_usd or 0.0) / HOURS_A_MONTH
-    cost = 0.0 if terms.cost is None else terms.cost
-    wait = 0.0 if terms.outlook.hours is None else terms.outlook.hours * delay
-    return np.asarray(worth - cost - wait, dtype=np.float64)
-
-
-def _verdict(case: Case, terms: list[Terms], left: list[int]) -> Verdict:
+    """Mean loss against the best of the options left, draw by draw, in points or USD (see `utilities`); None if excluded."""
+    if not chosen.left:
+        return [None] * len(chosen.terms)
+    utility = utilities(case, chosen.left)
+    best = utility.max(0)
     if case.objective.value_per_point_usd is not None:
-        return _by_worth(case, terms, left)
-    target = case.objective.target
-    chances = {i: meets(terms[i].outlook, target) or 0.0 for i in left}
+        best = np.maximum(best, case.nothing_usd())
+    known = dict(zip(chosen.left, (best - utility).mean(1).tolist(), strict=True))
+    return [known.get(i) for i in range(len(chosen.terms))]
+
+
+# ---- with a value of a point -------------------------------------------------------------------------------------------
+
+
+def _verdict(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict:
+    if case.objective.value_per_point_usd is not None:
+        return _by_worth(case, terms, left, case.objective.value_per_point_usd)
+    return _by_target(case, terms, left)
+
+
+def _by_worth(case: Case, terms: list[Terms], left: tuple[int, ...], value: float) -> Verdict:
+    utility = utilities(case, left)
+    worth = utility.mean(1)
+    top, near = int(worth.argmax()), TIE_POINTS * value
+    ties = [k for k in range(len(left)) if _ties(worth[top] - worth[k], utility[top], utility[k], near)]
+    best = min(ties, key=lambda k: _cheap(terms[left[k]]))
+    more = _more_labels(case)
+    if more and more[1] > max(worth[top], case.nothing_usd()) + near:
+        return _label_for_money(more[0], more[1] - float(worth[top]), case)
+    if worth[top] <= case.nothing_usd():
+        why = f"no option is worth what it costs: {_name(terms[left[top]])}, the best, would lose {formats.money(-worth[top])}"
+        return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
+    reason = f"least expected regret: worth {_usd(worth[best])} in the first year, all costs taken off"
+    return _take(terms[left[best]], reason if len(ties) == 1 else f"{reason}; {_tie(terms[left[best]])}")
+
+
+def _ties(behind: float, best: Array, other: Array, near: float) -> bool:
+    return behind <= near and float((best > other).mean()) < TIE
+
+
+def _more_labels(case: Case) -> tuple[int, float] | None:
+    """The number of rows, of decision grade, that is worth most once its labels are paid, and that worth in USD.
+
+    Every second amount of the grid is tried: the worth is flat near its best.
+    """
+    price = case.team.usd_per_label
+    if price is None or case.evidence.folds:
+        return None
+    rows = [n for n in case.evidence.grid() if case.n < n <= case.evidence.decision_grade_rows]
+    worth = [(n, replace(case, n=n).best_worth() - (n - case.n) * price) for n in rows[::2]]
+    return max(worth, key=lambda pair: pair[1], default=None)
+
+
+def _label_for_money(rows: int, gain: float, case: Case) -> Verdict:
+    rounded, price = _two_digits(rows), case.team.usd_per_label or 0.0
+    why = (
+        f"with about {formats.rows(rounded)} rows the first year is worth {_usd(gain)} more, "
+        f"the {_usd((rounded - case.n) * price)} for {formats.rows(rounded - case.n)} labels already taken off"
+    )
+    return Verdict(branch=None, base_model=None, status="label_more", reason=why, rows=rounded)
+
+
+# ---- without -----------------------------------------------------------------------------------------------------------
+
+
+def _by_target(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict:
+    metric = case.metric
+    chances = {i: meets(terms[i].outlook, metric) or 0.0 for i in left}
     enough = [i for i in left if chances[i] >= MEETS]
     if enough:
         best = min(enough, key=lambda i: _cheap(terms[i]))
         return _take(terms[best], f"the cheapest that meets the target with a chance of at least {MEETS:.0%}")
     best, ties = _best(case, terms, left)
-    if target is not None and max(chances.values()) < BEYOND_REACH and (rows := rows_for(case, target)):
-        return Verdict(branch=None, base_model=None, status="label_more", reason=_label(case, terms[best], rows))
+    if metric.target is not None and max(chances.values()) < BEYOND_REACH and (rows := rows_for(case)):
+        return Verdict(branch=None, base_model=None, status="label_more", reason=_label(case, terms[best], rows), rows=rows)
+    quality = terms[best].outlook.quality
+    if quality is not None and float(np.mean(metric.points(quality, case.guessing) > 0)) < MEETS:
+        why = f"no option surely beats always answering the most frequent label; {_name(terms[best])} comes nearest"
+        return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
     reason = "the best of those that no limit excludes" if ties == 1 else _tie(terms[best])
-    if target is not None:
+    if metric.target is not None:
         reason += "; no option meets the target with enough certainty"
     return _take(terms[best], reason)
 
 
-def _by_worth(case: Case, terms: list[Terms], left: list[int]) -> Verdict:
-    worth = {i: float(_utility(terms[i], case).mean()) for i in left}
-    top = max(worth.values())
-    near = 100 * TIE_POINTS * (case.objective.value_per_point_usd or 0.0)
-    best = min((i for i in left if top - worth[i] <= near), key=lambda i: _cheap(terms[i]))
-    if top <= 0:
-        why = f"no option is worth what it costs: the best, {_name(terms[best])}, gains nothing over guessing"
-        return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
-    return _take(terms[best], f"least expected regret: worth {formats.money(worth[best])} in the first year, net of training")
-
-
-def _best(case: Case, terms: list[Terms], left: list[int]) -> tuple[int, int]:
+def _best(case: Case, terms: list[Terms], left: tuple[int, ...]) -> tuple[int, int]:
     """The option to take for quality alone, and how many tie for it."""
-    found = case.evidence.leading(case.n, tuple(left))
+    found, metric = case.evidence.leading(case.n, left), case.metric
     overtakes = [found.overtakes[found.branch] if k == found.leader else chance for k, chance in enumerate(found.overtakes)]
     rivals = [k for k in range(len(left)) if k != found.branch and _is_close(found, k, overtakes[k])]
     best = left[found.branch]
-    ties = [best] + [left[k] for k in rivals if _value(terms[best]) - _value(terms[left[k]]) <= TIE_POINTS]
+    ties = [best] + [left[k] for k in rivals if metric.points(_value(terms[best]), _value(terms[left[k]])) <= TIE_POINTS]
     return min(ties, key=lambda i: _cheap(terms[i])), len(ties)
 
 
@@ -207,24 +266,28 @@ def _is_close(found: curves.Choice, k: int, chance: float) -> bool:
     return chance < TIE if k == found.leader else chance > 1 - TIE
 
 
-def rows_for(case: Case, target: float) -> int | None:
+def rows_for(case: Case) -> int | None:
     """The fewest rows on the evidence's grid, of decision grade, with which an option that no limit excludes reaches it."""
     for n in case.evidence.grid():
         if case.n < n <= case.evidence.decision_grade_rows:
-            more = replace(case, n=n).terms()
-            if any(_value(t) >= target and not exclusions(t, case.constraints) for t in more):
-                return int(float(f"{n:.2g}"))
+            more = replace(case, n=n)
+            if any(not why and case.metric.reached(_value(t)) for t, why in zip(more.terms(), more.excluded(), strict=True)):
+                return _two_digits(n)
     return None
 
 
 def _value(terms: Terms) -> float:
+    """Of an option that no limit excludes, and that therefore has a prediction."""
     value = terms.outlook.predicted.value
-    return -1.0 if value is None else value
+    return math.nan if value is None else value
 
 
 def _cheap(terms: Terms) -> tuple[float, int, str]:
     pair = terms.outlook.pair
-    return (terms.cost_usd.value if terms.cost_usd else 0.0, UNDONE.index(pair.branch), pair.base_name or "")
+    return terms.mean_year, UNDONE.index(pair.branch), pair.base_name or ""
+
+
+# ---- in words ----------------------------------------------------------------------------------------------------------
 
 
 def _take(terms: Terms, reason: str) -> Verdict:
@@ -241,26 +304,55 @@ def name_of(pair: Pair) -> str:
     return NAMES[pair.branch] + (f" of {pair.base_name}" if pair.base_name else "")
 
 
+def _usd(value: float) -> str:
+    return formats.money(value) if value >= 0 else f"−{formats.money(-value)}"
+
+
+def _two_digits(rows: float) -> int:
+    return int(float(f"{rows:.2g}"))
+
+
 def _tie(terms: Terms) -> str:
     return f"as good as the best within the noise; {_name(terms)} is the cheapest of those"
 
 
 def _label(case: Case, best: Terms, rows: int) -> str:
+    price = case.team.usd_per_label
+    paid = "" if price is None else f", for {_usd((rows - case.n) * price)} of labels"
     return (
-        f"with {formats.rows(case.n)} rows even {_name(best)} would stay below the target; "
-        f"about {formats.rows(rows)} rows would reach it"
+        f"with {formats.rows(case.n)} rows even {_name(best)} would miss the target; "
+        f"about {formats.rows(rows)} rows would reach it{paid}"
     )
 
 
-def _nothing_fits(terms: list[Terms], excluded: list[list[Exclusion]]) -> Verdict:
-    """Name the limits that bind and the cheapest way out: the option that breaks the fewest limits, then the cheapest."""
-    way = min(range(len(terms)), key=lambda i: (len(excluded[i]), _cheap(terms[i])))
-    binding = ", ".join(f"constraints.{e.constraint} = {_shown(e.limit)}" for e in excluded[way])
-    lifts = " and ".join(e.lifted_by for e in excluded[way])
-    value = terms[way].outlook.predicted.value
-    worth = "" if value is None else f" ({formats.percent(value)} predicted)"
-    reason = f"no branch fits {binding}; the cheapest way out: {lifts}, for {_name(terms[way])}{worth}"
+def _nothing_fits(case: Case, found: Choice) -> Verdict:
+    """Name the limits that bind and the easiest way out."""
+    way = min(range(len(found.terms)), key=lambda i: _ease(found.terms[i], found.excluded[i], case.metric))
+    terms, why = found.terms[way], found.excluded[way]
+    binding = ", ".join(f"{_setting(e)} = {_shown(e.limit)}" for e in why)
+    lifts = " and ".join(e.lifted_by for e in why)
+    value = terms.outlook.predicted.value
+    worth = "" if value is None else f" ({formats.score(value, case.metric.name)} predicted)"
+    reason = f"no branch fits {binding}; the easiest way out: {lifts}, for {_name(terms)}{worth}"
     return Verdict(branch=None, base_model=None, status="no_branch_fits", reason=reason)
+
+
+def _ease(terms: Terms, why: list[Exclusion], metric: Metric) -> tuple[int, bool, bool, float, tuple[float, int, str]]:
+    """Few limits to lift; then an option that meets the target, and one that was piloted to the end; then the least raise."""
+    likely = (meets(terms.outlook, metric) or 0.0) >= LIKELY
+    raises = [
+        math.log(e.value / (e.limit or 1.0)) for e in why if isinstance(e.value, float) and e.value > 0 and not _is_text(e)
+    ]
+    return len(why), not likely, terms.outlook.pair.stopped is not None, sum(raises), _cheap(terms)
+
+
+def _is_text(exclusion: Exclusion) -> bool:
+    return not isinstance(exclusion.limit, int | float) or isinstance(exclusion.limit, bool)
+
+
+def _setting(exclusion: Exclusion) -> str:
+    section = {"engineers": "team", "memory_gb": "hardware"}.get(exclusion.constraint, "constraints")
+    return f"{section}.{exclusion.constraint}" if exclusion.constraint != "evidence" else "the evidence"
 
 
 def _shown(limit: Any) -> str:

@@ -1,23 +1,29 @@
 """The decision: evidence and constraints in, a decision record and a plan out.
 
 `decide` puts together what the modules beside it compute: `evidence` (what each option would reach and take),
-`constraints`, `choice` (the verdict), `flips`, `crossover`, `rules`. It reads no clock and no machine: equal inputs,
-equal bytes. What it leaves out of the cost stands in `Decision.cost_includes`.
+`first_year` (its money), `constraints`, `choice` (the verdict), `flips`, `decision_map`, `crossover`, `tradeoff`,
+`next_rung`, `rules`. It reads no clock and no machine: equal inputs, equal bytes. What was taken for granted stands in
+`Decision.assumed`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
-from tasks import choice, formats, params, records, stage
+from tasks import choice, first_year, formats, params, records, stage
 from tasks.choice import Case, Choice, choose, meets, name_of, regrets, together, within
-from tasks.constraints import Terms
-from tasks.crossover import crossover
-from tasks.evidence import Evidence, Outlook, pairs
-from tasks.flips import decision_map, flips
+from tasks.constraints import provider_share
+from tasks.crossover import crossover, scratch_verdicts
+from tasks.decision_map import decision_map
+from tasks.evidence import DRAWS, Evidence, Needs, Outlook, Pair, measured_here, not_known_on, pairs
+from tasks.first_year import Terms
+from tasks.flips import flips
+from tasks.next_rung import next_rung
 from tasks.params import Params
 from tasks.recipes import recipe
 from tasks.records import (
@@ -25,32 +31,40 @@ from tasks.records import (
     Audit,
     Base,
     Candidates,
+    Crossover,
     Decision,
     Exclusion,
+    Flip,
     Metric,
     Option,
     Pilot,
     Plan,
     Predicted,
     Shortlist,
+    Trade,
 )
 from tasks.rules import rule_of_thumb
+from tasks.tradeoff import tradeoff
 
 VALID_DAYS = 90
 """GPU and cloud prices moved by a third within half a year in 2025-26: a decision that rests on them ages."""
 AHEAD = 4  # times the rows at hand, that the drawn curves go on
+BITS_A_BYTE = 8.0  # of guessing each byte with the same probability
 COST_INCLUDES = [
-    "compute of the one final training, at the declared price of an hour",
-    "not: people's hours, labels, the pilots already run, serving, updates",
+    "cost_usd, which the budget limits: computing of the one final training, at the declared price of an hour",
+    "first_year_usd: that, and attempts that fail, people, serving, updates, electricity and delay, as declared",
+    "not: labels, the pilots already run",
 ]
 RULES = [
-    "Limits of money and time are held against the upper end of the 90 % interval.",
-    f"A target counts as met with a chance of at least {choice.MEETS:.0%}; the cheapest option that meets it is taken.",
+    "Limits of money, time and memory are held against the upper end of the 90 % interval.",
+    f"A target counts as met with a chance of at least {choice.MEETS:.0%}; the cheapest option in the first year is taken.",
     "If none does, the best is taken: the last measured values lead, an extrapolated crossing must be probable to overrule.",
-    f"Options that the best one beats with less than {choice.TIE:.0%}, and by at most {100 * choice.TIE_POINTS:.1f} points, "
+    f"Options that the best one beats with less than {choice.TIE:.0%}, and by at most {choice.TIE_POINTS:.1f} points, "
     "tie: the cheapest is taken.",
-    "If the target lies above the 90 % interval of every option and more rows would reach it, label more.",
-    "With a declared value of a point, the least expected regret in USD is taken instead, or nothing if nothing pays.",
+    "If the target lies beyond the 90 % interval of every option and more rows would reach it, label more.",
+    f"If not even the best does better than guessing with a chance of {choice.MEETS:.0%}, do nothing.",
+    "With a declared value of a point, the least expected regret in USD of the first year is taken instead: quality, cost, "
+    f"price, failed attempts and delay in {DRAWS} seeded draws; or nothing, or more labels, if that is worth more.",
 ]
 
 
@@ -90,13 +104,26 @@ def case_of(inputs: Inputs) -> Case:
     settings, audit = inputs.settings, inputs.audit
     evidence = Evidence(
         pairs=pairs(inputs.screens, inputs.pilots, inputs.shortlist, inputs.candidates),
-        metric=settings.objective.metric,
-        task=settings.use_case.task,
+        metric=Metric.of(settings.objective.metric, None),
         folds=any(screen.regime == "cross-validation" for screen in inputs.screens.values()),
         test_rows=audit.test.rows,
-        gpu=settings.hardware.gpu,
+        needs=partial(_needs, settings),
     )
-    return Case(evidence, audit.train.rows, settings.objective, settings.constraints, settings.hardware, _guessing(inputs))
+    return Case(
+        evidence,
+        audit.train.rows,
+        settings.objective,
+        settings.constraints,
+        settings.hardware,
+        settings.team,
+        _guessing(inputs),
+    )
+
+
+def _needs(settings: Params, pair: Pair, n: int) -> Needs:
+    """Hours, memory and speed of one run on the hardware that `hardware` names: where the estimate of a GPU joins in."""
+    task, gpu = settings.use_case.task, settings.hardware.gpu
+    return measured_here(pair, task, n) if gpu is None else not_known_on(gpu, pair, task, n)
 
 
 def plan_for(chosen: Choice, task: str, n: int) -> Plan:
@@ -112,17 +139,18 @@ def plan_for(chosen: Choice, task: str, n: int) -> Plan:
 def _decision(inputs: Inputs, case: Case, chosen: Choice) -> Decision:
     settings = inputs.settings
     regret = regrets(case, chosen)
-    options = [_option(case, chosen, i, regret[i]) for i in _order(chosen, regret)]
+    options = [_option(case, chosen, i, regret[i]) for i in _order(chosen, regret, case.metric)]
+    turned, crossed, trades = flips(case), crossover(case.evidence), tradeoff(case, chosen)
     return Decision(
         verdict=chosen.verdict,
-        metric=Metric(name=settings.objective.metric, target=settings.objective.target),
+        metric=case.metric,
         n_rows=case.n,
         n_effective=inputs.audit.n_effective,
         branches=options,
-        rule_of_thumb=rule_of_thumb(chosen, case.n, settings.objective, settings.constraints, settings.team),
-        flips=flips(case),
+        rule_of_thumb=rule_of_thumb(chosen, case.n, case.metric, settings.constraints, settings.team),
+        flips=turned,
         by_branch=_by_branch(options),
-        crossover=crossover(case.evidence),
+        crossover=crossed,
         expires_on=_expiry(settings.hardware.prices_as_of),
         inputs={
             "data_md5": inputs.audit.data_md5,
@@ -134,22 +162,53 @@ def _decision(inputs: Inputs, case: Case, chosen: Choice) -> Decision:
         rules=RULES,
         regret_unit="points" if settings.objective.value_per_point_usd is None else "USD",
         map=decision_map(case),
+        assumed=_assumed(case),
+        tradeoff=trades,
+        next_rung=next_rung(case, chosen),
+        scratch=scratch_verdicts(case.evidence, case.n),
+        break_even=_break_even(turned, crossed, trades, chosen),
     )
 
 
-def _order(chosen: Choice, regret: Sequence[float | None]) -> list[int]:
+def _break_even(turned: Sequence[Flip], crossed: Crossover, trades: Sequence[Trade], chosen: Choice) -> dict[str, float | None]:
+    """The nearest value of each that changes the verdict; of the rows, where scratch overtakes; of a point, where it pays."""
+    names = ("usd_per_gpu_hour", "requests_per_month", "deadline_hours", "budget_usd")
+    near: dict[str, float | None] = {}
+    for flip in reversed(turned):
+        if flip.constraint in names and flip.at is not None:
+            near[flip.constraint] = float(flip.at)
+    mine = chosen.verdict.branch, chosen.verdict.base_model
+    pays = next((t.pays_from_usd for t in trades if t.branch and (t.branch, t.base_model) == mine), None)
+    value = next((f.at for f in turned if f.constraint == "value_per_point_usd" and f.at is not None), pays)
+    return {name: near.get(name) for name in names} | {"rows": crossed.n, "value_per_point_usd": value}
+
+
+def _assumed(case: Case) -> list[str]:
+    evidence, hardware, limits = case.evidence, case.hardware, case.constraints
+    said = first_year.assumed(evidence.pairs, evidence.at(case.n), hardware, case.team, case.objective)
+    if hardware.gpu and hardware.place is None:
+        said.append("hardware.place is empty: whether the data would leave for it was not checked.")
+    if limits.business_use is None:
+        said.append("constraints.business_use is empty: licences are held against constraints.licences alone.")
+    if hardware.gpu is None and hardware.memory_gb is None:
+        said.append("hardware.memory_gb is empty: that the memory suffices is not checked beyond what the pilots ran in.")
+    return said
+
+
+def _order(chosen: Choice, regret: Sequence[float | None], metric: Metric) -> list[int]:
     """The chosen option first, then by expected regret, then the excluded ones by what they were predicted to reach."""
 
     def place(i: int) -> tuple[bool, bool, float]:
         lost, value = regret[i], chosen.terms[i].outlook.predicted.value
-        return chosen.terms[i] is not chosen.chosen, lost is None, lost if lost is not None else -(value or 0.0)
+        points = -math.inf if value is None else metric.points(value, 0.0)
+        return chosen.terms[i] is not chosen.chosen, lost is None, -points if lost is None else lost
 
     return sorted(range(len(chosen.terms)), key=place)
 
 
 def _option(case: Case, chosen: Choice, i: int, regret: float | None) -> Option:
     terms, why = chosen.terms[i], chosen.excluded[i]
-    outlook, limits = terms.outlook, case.constraints
+    outlook, limits, base = terms.outlook, case.constraints, terms.outlook.pair.base
     return Option(
         branch=outlook.pair.branch,
         base_model=outlook.pair.base_name,
@@ -158,18 +217,25 @@ def _option(case: Case, chosen: Choice, i: int, regret: float | None) -> Option:
         predicted=_predicted(outlook),
         cost_usd=terms.cost_usd,
         hours=terms.hours,
-        peak_gb=outlook.peak_gb,
+        first_year_usd=first_year.span(terms.year),
+        parts_usd={name: float(draws.mean()) for name, draws in terms.parts.items() if draws.any()},
+        people_hours=terms.people_hours,
+        months_until_use=terms.months if math.isfinite(terms.months) else None,
+        p_success=first_year.success(outlook.pair.branch, case.team),
+        electricity_kwh=terms.kwh,
+        provider_share=provider_share(base, outlook.needs.tokens) if base and outlook.needs.tokens else None,
+        peak_gb=outlook.needs.peak_gb,
         latency_ms=outlook.latency_ms,
         model_gb=outlook.model_gb,
         largest_rung=outlook.pair.largest_rung,
         cells=len(outlook.pair.cells),
-        p_target=meets(outlook, case.objective.target),
+        p_target=meets(outlook, case.metric),
         p_budget=within(terms.cost, limits.budget_usd),
-        p_deadline=within(outlook.hours, limits.deadline_hours),
+        p_deadline=within(outlook.needs.hours, limits.deadline_hours),
         p_all=together(terms, case),
         expected_regret=regret,
         ahead=_ahead(case, i),
-        note=outlook.hours_reason or outlook.pair.stopped,
+        note=(outlook.needs.reason if outlook.needs.hours is None else None) or outlook.pair.stopped,
     )
 
 
@@ -186,7 +252,7 @@ def _predicted(outlook: Outlook) -> Predicted:
 
 def _ahead(case: Case, i: int) -> Ahead | None:
     """The predicted curve from the pair's largest rung, by half octaves, through the rows at hand, to AHEAD times them."""
-    n, rows = case.evidence.pairs[i].largest_rung, {case.n}
+    n, rows = max(case.evidence.pairs[i].largest_rung, case.evidence.smallest_rung), {case.n}
     while n < AHEAD * case.n:
         n = round(n * 2**0.5)
         rows.add(min(n, AHEAD * case.n))
@@ -208,10 +274,16 @@ def _by_branch(options: Sequence[Option]) -> dict[str, dict[str, float | None]]:
 
 
 def _guessing(inputs: Inputs) -> float:
-    """Accuracy, or macro F1, of always answering the most frequent label."""
-    counts = inputs.audit.labels.values()
-    share = max(counts) / sum(counts)
-    return share if inputs.settings.objective.metric == "accuracy" else 2 * share / (1 + share) / len(counts)
+    """The metric of always answering the most frequent label; of a loss, of knowing the labels' shares and nothing else."""
+    shares = [count / sum(inputs.audit.labels.values()) for count in inputs.audit.labels.values() if count]
+    match inputs.settings.objective.metric:
+        case "accuracy":
+            return max(shares)
+        case "macro_f1":
+            return 2 * max(shares) / (1 + max(shares)) / len(shares)
+        case "log_loss":
+            return -sum(share * math.log(share) for share in shares)
+    return BITS_A_BYTE
 
 
 def _expiry(prices_as_of: str) -> str:
@@ -220,21 +292,24 @@ def _expiry(prices_as_of: str) -> str:
 
 
 def _uncertain(case: Case, chosen: Choice) -> list[str]:
-    """In plain words, largest first: quality in points, then money and time, then what nothing was measured of."""
+    """In plain words: quality, then money, then what nothing was measured of."""
     if chosen.chosen is None:
         return _unmeasured(case)
     outlook, terms = chosen.chosen.outlook, chosen.chosen
-    p = outlook.predicted
-    said = []
+    p, said = outlook.predicted, []
     if p.value is not None and p.low90 is not None and p.high90 is not None:
         half = 50 * (p.high90 - p.low90)
         how = f"{formats.short(p.ratio)} times the largest pilot" if p.ratio > 1 else "as many rows as the pilots had"
         said.append(f"Quality: ±{half:.1f} points (90% interval) for {name_of(outlook.pair)}; it is predicted for {how}.")
-    binomial = 100 * 1.645 * (0.25 / case.evidence.test_rows) ** 0.5
-    said.append(f"Test rows: {case.evidence.test_rows} rows alone blur any measured value by up to ±{binomial:.1f} points.")
-    if terms.cost_usd:
-        low, high = formats.money(terms.cost_usd.low), formats.money(terms.cost_usd.high)
-        said.append(f"Cost: {low} to {high}, for the spread of the pilots' times and the range of the price.")
+    if case.objective.metric == "accuracy":
+        binomial = 100 * 1.645 * (0.25 / case.evidence.test_rows) ** 0.5
+        said.append(f"Test rows: {case.evidence.test_rows} rows alone blur any measured value by up to ±{binomial:.1f} points.")
+    year, parts = first_year.span(terms.year), {name: draws.mean() for name, draws in terms.parts.items()}
+    largest = max(parts, key=lambda name: parts[name])
+    said.append(
+        f"First year: {formats.money(year.low)} to {formats.money(year.high)} (90% interval); most of it is "
+        f"{largest.replace('_', ' ')}, {formats.money(parts[largest])} on average."
+    )
     return said + _unmeasured(case)
 
 

@@ -1,8 +1,12 @@
 """What each option would reach, take and cost with any number of rows: the extrapolation, done once and kept.
 
 An option is a branch with its base model, a *pair*. `Evidence.at(n)` gives one `Outlook` a pair: the metric with its
-90 % interval, draws of the metric and of the hours for Monte Carlo, and what was measured of memory, size and speed.
-Prices, budgets and targets come later (`tasks.choice`), so that a changed constraint costs no new extrapolation.
+90 % interval, draws of the metric for Monte Carlo, and what one run *needs*: draws of its hours, and its memory. What it
+needs comes from a function of pair and n, `Evidence.needs`: `measured_here` for this machine, another for a target that
+the pilots did not run on. Prices, budgets and targets come later (`tasks.choice`), so that a changed constraint costs no
+new extrapolation.
+
+A pair of which all cells have n = 0 (a base model used as it is) learns nothing from rows: its curve is flat.
 
 Draws are common random numbers: a pair has one fixed deviate each for quality and for time, whatever n and whatever is
 asked, so that two decisions differ by their inputs alone.
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
@@ -22,7 +26,7 @@ from numpy.typing import NDArray
 from tasks import curves
 from tasks.curves import Curve, Prediction
 from tasks.recipes import recipe
-from tasks.records import Candidate, Candidates, Cell, Peak, Pilot, Shortlist
+from tasks.records import Candidate, Candidates, Cell, Metric, Peak, Pilot, Shortlist
 
 Array = NDArray[np.float64]
 DRAWS = 2000
@@ -53,21 +57,39 @@ class Pair:
 
     @property
     def largest_rung(self) -> int:
+        """0: it learns nothing from rows."""
         return max(cell.n for cell in self.cells)
+
+    @property
+    def repeats(self) -> int:
+        """Cells at the largest rung."""
+        return sum(cell.n == self.largest_rung for cell in self.cells)
+
+
+@dataclass(frozen=True, eq=False)
+class Needs:
+    """What one run takes on the hardware that the decision is for; None where not known, and `reason` says why."""
+
+    hours: Array | None
+    """Draws, (DRAWS,), of all of the hardware."""
+    peak_gb: Peak | None
+    """Of one of its GPUs; of the machine, if there is none."""
+    request_seconds: float | None
+    """Of one GPU, or of the machine, to answer one request."""
+    tokens: float = 0.0
+    """Trained on, all epochs; 0 where a branch has none."""
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """One pair with n rows. Arrays are (DRAWS,)."""
+    """One pair with n rows."""
 
     pair: Pair
     predicted: Prediction
     quality: Array | None
-    """None where the prediction was refused."""
-    hours: Array | None
-    """None where nothing says how fast the hardware is; see `hours_reason`."""
-    hours_reason: str | None
-    peak_gb: Peak
+    """Draws of the metric, (DRAWS,); None where the prediction was refused."""
+    needs: Needs
     model_gb: float
     latency_ms: float | None
 
@@ -75,15 +97,16 @@ class Outlook:
 @dataclass
 class Evidence:
     pairs: tuple[Pair, ...]
-    metric: str
-    task: str
+    metric: Metric
+    """Its target is not read."""
     folds: bool
     """Cross-validation took the place of the ladder."""
     test_rows: int
     """The interval is for the value measured on so many rows."""
-    gpu: str | None = None
+    needs: Callable[[Pair, int], Needs]
     _kept: dict[int, list[Outlook]] = field(default_factory=dict)
     _leading: dict[tuple[int, tuple[int, ...]], curves.Choice] = field(default_factory=dict)
+    _paired: dict[tuple[int, tuple[int, ...]], tuple[Array, Array]] = field(default_factory=dict)
     _curves: list[Curve] = field(default_factory=list)
 
     @property
@@ -92,7 +115,7 @@ class Evidence:
 
     @property
     def smallest_rung(self) -> int:
-        return min(cell.n for pair in self.pairs for cell in pair.cells)
+        return min(cell.n for pair in self.pairs for cell in pair.cells if cell.n)
 
     @property
     def decision_grade_rows(self) -> int:
@@ -105,7 +128,11 @@ class Evidence:
 
     def known(self) -> list[Curve]:
         if not self._curves:
-            self._curves = [curve_of(pair.cells, self.metric, self.folds) for pair in self.pairs]
+            rungs = sorted({cell.n for pair in self.pairs for cell in pair.cells if cell.n})
+            self._curves = [
+                curve_of(pair.cells if pair.largest_rung else _flat(pair.cells, rungs), self.metric, self.folds)
+                for pair in self.pairs
+            ]
         return self._curves
 
     def at(self, n: int) -> list[Outlook]:
@@ -120,20 +147,46 @@ class Evidence:
             self._leading[n, left] = curves.choose([self.known()[i] for i in left], n)
         return self._leading[n, left]
 
+    def paired(self, n: int, left: tuple[int, ...]) -> tuple[Array, Array]:
+        """Draws of the pairs `left`, (len(left), DRAWS), to be compared with each other, and their means, (len(left),).
+
+        The highest of many extrapolations is mostly the luckiest one. So where the backtested rule (`curves.choose`) does
+        not believe that a pair overtakes the leader, its difference from the leader is shifted until it does so in no more
+        of the draws than that rule grants. Raises ValueError if a prediction was refused.
+        """
+        if (n, left) not in self._paired:
+            draws = [self.at(n)[i].quality for i in left]
+            found, sign = self.leading(n, left), 1 if self.metric.higher_is_better else -1
+            leader = _known(draws[found.leader])
+            shifted = [
+                leader + sign * _believed(sign * (_known(own) - leader), chance)
+                for own, chance in zip(draws, found.overtakes, strict=True)
+            ]
+            self._paired[n, left] = np.stack(shifted), np.mean(shifted, 1)
+        return self._paired[n, left]
+
     def _outlook(self, pair: Pair, predicted: Prediction, n: int) -> Outlook:
-        peak = max(cell.measured.peak_gb for cell in pair.cells)
-        hours = None if self.gpu else hours_at(pair, self.task, n)
-        reason = f"nothing measured on {self.gpu}, and no model of its speed here" if self.gpu else None
         return Outlook(
             pair=pair,
             predicted=predicted,
             quality=quality_draws(predicted, pair.key),
-            hours=hours,
-            hours_reason=reason,
-            peak_gb=Peak(value=peak, high=peak * PEAK_MARGIN),
+            needs=self.needs(pair, n),
             model_gb=max(cell.measured.model_gb for cell in pair.cells),
             latency_ms=latency_ms(pair),
         )
+
+
+def _known(draws: Array | None) -> Array:
+    if draws is None:
+        raise ValueError("an option without a prediction cannot be compared")
+    return draws
+
+
+def _believed(ahead: Array, chance: float) -> Array:
+    """Draws of a lead, not above 0 in more than `chance` of them unless that is believed; nan: the leader's own."""
+    if math.isnan(chance) or chance > curves.table()["choice"]["threshold"]:
+        return ahead
+    return ahead - max(0.0, float(np.quantile(ahead, 1 - chance)))
 
 
 def pairs(
@@ -158,16 +211,22 @@ def by_pair(cells: Iterable[Cell]) -> dict[tuple[str, str | None], list[Cell]]:
     return {key: sorted(mine, key=lambda cell: (cell.n, cell.seed)) for key, mine in found.items()}
 
 
-def curve_of(cells: Sequence[Cell], metric: str, folds: bool) -> Curve:
+def curve_of(cells: Sequence[Cell], metric: Metric, folds: bool) -> Curve:
     """`folds`: the cells are one rung of cross-validation, and what they hold out adds up."""
     n = [cell.n for cell in cells]
     held = [cell.n_heldout for cell in cells]
     return Curve(
         n=[round(sum(n) / len(n))] * len(n) if folds else n,
-        value=[float(getattr(cell.quality, metric)) for cell in cells],
+        value=[float(getattr(cell.quality, metric.name)) for cell in cells],
         seed=[cell.seed for cell in cells],
+        higher_is_better=metric.higher_is_better,
         heldout_rows=sum(held) if folds else held[0],
     )
+
+
+def _flat(cells: Sequence[Cell], rungs: Sequence[int]) -> list[Cell]:
+    """What learns nothing would have been as good on every rung."""
+    return [cell.model_copy(update={"n": n}) for n in rungs for cell in cells]
 
 
 def deviates(*words: str) -> Array:
@@ -185,16 +244,40 @@ def quality_draws(predicted: Prediction, key: tuple[str, str]) -> Array | None:
     return curves.at(predicted, z)
 
 
-def hours_at(pair: Pair, task: str, n: int) -> Array:
-    """Draws of the hours that one run on n rows takes where the pilots ran, from their CPU-seconds on one core each.
+def measured_here(pair: Pair, task: str, n: int) -> Needs:
+    """What one run on n rows takes where the pilots ran.
 
-    A run has all cores; how well it spreads over them was not measured: anything from not at all to evenly, the same for
-    all pairs.
+    The pilots had one core each, a run has all of them. How well it spreads over them was not measured: anything from not at
+    all to evenly, the same for all pairs.
     """
-    seconds, spread = seconds_at(pair.cells, pair.branch, task, n)
+    peak = max(cell.measured.peak_gb for cell in pair.cells)
     cores = max(cell.measured.cores for cell in pair.cells)
-    uniform = np.vectorize(NormalDist().cdf)(deviates("cores"))
-    return np.asarray(seconds / cores**uniform / 3600 * np.exp(spread * deviates("hours", *pair.key)), dtype=np.float64)
+    latency = latency_ms(pair)
+    hours, tokens = np.zeros(DRAWS), 0.0
+    if pair.largest_rung:
+        seconds, spread = seconds_at(pair.cells, pair.branch, task, n)
+        uniform = np.vectorize(NormalDist().cdf)(deviates("cores"))
+        hours = np.asarray(seconds / cores**uniform / 3600 * np.exp(spread * deviates("hours", *pair.key)), dtype=np.float64)
+        tokens = tokens_at(pair, task, n)
+    return Needs(
+        hours=hours,
+        peak_gb=Peak(value=peak, high=peak * PEAK_MARGIN),
+        request_seconds=None if latency is None else latency / 1000 / cores,
+        tokens=tokens,
+        reason="how long one answer takes was not measured" if latency is None else None,
+    )
+
+
+def not_known_on(gpu: str, pair: Pair, task: str, n: int) -> Needs:
+    """For a GPU that nothing was measured on."""
+    reason = f"nothing measured on {gpu}, and no model of its speed here"
+    return Needs(None, None, None, tokens_at(pair, task, n) if pair.largest_rung else 0.0, reason)
+
+
+def tokens_at(pair: Pair, task: str, n: int) -> float:
+    """Tokens that a run on n rows trains on, by the pilots' tokens a row and epoch."""
+    a_row = [cell.measured.tokens / (cell.n * _epochs(cell.recipe)) for cell in pair.cells]
+    return sum(a_row) / len(a_row) * n * _epochs(recipe(pair.branch, task, n))
 
 
 def seconds_at(cells: Sequence[Cell], branch: str, task: str, n: int) -> tuple[float, float]:

@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from datetime import date
 
+from tasks.records import SHARES
+
 
 def percent(share: float) -> str:
     """0.8889 -> 88.9%"""
     return f"{100 * share:.1f}%"
+
+
+UNITS = {"bits_per_byte": " bits per byte"}
+
+
+def score(value: float, metric: str) -> str:
+    """A value of the metric: shares in percent, losses with three digits and their unit."""
+    return percent(value) if metric in SHARES else three(value) + UNITS.get(metric, "")
 
 
 def chance(p: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
 from tasks.stage import UserError
 
@@ -55,6 +55,9 @@ class Objective(Settings):
     )
     month_of_delay_usd: float | None = Field(None, ge=0, description="Cost of one month without the model, USD; empty: unknown")
     requests_per_month: float | None = Field(None, ge=0, description="Predictions that will be asked for; empty: unknown")
+    updates_per_year: float | None = Field(
+        None, ge=0, description="How often a year the model will be trained again on newer data; empty: never"
+    )
 
 
 class Constraints(Settings):
@@ -63,6 +66,22 @@ class Constraints(Settings):
     licences: list[str] = Field(["apache-2.0", "mit", "bsd-3-clause"], description="Licences of base models that you may use")
     third_party_weights: bool = Field(True, description="May the model start from weights that somebody else trained?")
     data_may_leave: bool = Field(False, description="May the data leave this machine, for a cloud or an API?")
+    air_gap: bool = Field(False, description="Must training and serving run without any connection to the outside?")
+    regions: list[str] | None = Field(
+        None, description="Where the data must stay (data residency), in the words of hardware.region; empty: anywhere"
+    )
+    business_use: bool | None = Field(
+        None, description="Is the model for business? Licences that forbid that are then out; empty: only licences counts"
+    )
+    ownership: Literal["any", "free", "all"] = Field(
+        "any", description="any; free: no base model whose licence binds what you make of it; all: nothing that others own"
+    )
+    may_become_provider: bool = Field(
+        True, description="May a fine-tuning be so large that the EU AI Act makes you the provider of a general-purpose model?"
+    )
+    months_until_use: float | None = Field(
+        None, gt=0, description="Most months until the model serves, people's work included; empty: no limit"
+    )
     max_latency_ms: float | None = Field(
         None, gt=0, description="Longest answer to one request, ms, measured here; empty: no limit"
     )
@@ -73,6 +92,16 @@ class Team(Settings):
     engineers: int = Field(1, ge=0, description="People who would build and keep the model")
     usd_per_hour: float = Field(80.0, ge=0, description="What one of their hours costs, USD")
     has_trained_from_scratch: bool = Field(False, description="Has anybody of them trained a model from scratch before?")
+    people_hours: dict[Branch, float] | None = Field(
+        None, description="Hours of work until a branch serves, where you know better than the shipped table; empty: the table"
+    )
+    usd_per_label: float | None = Field(None, ge=0, description="What one more labelled row costs, USD; empty: unknown")
+    fine_tunings: tuple[NonNegativeInt, NonNegativeInt] | None = Field(
+        None, description="Your own so far: how many went into use, how many failed; empty: two trade articles' 80 %"
+    )
+    from_scratch: tuple[NonNegativeInt, NonNegativeInt] | None = Field(
+        None, description="Your own so far: how many went into use, how many failed; empty: two trade articles' 40-60 %"
+    )
 
 
 class Hardware(Settings):
@@ -81,6 +110,17 @@ class Hardware(Settings):
     )
     count: int = Field(1, ge=1, le=4096, description="How many of them")
     usd_per_gpu_hour: tuple[float, float] = Field((0.05, 0.15), description="Lowest and highest price of an hour of one, USD")
+    place: Literal["here", "own", "cloud"] | None = Field(
+        None, description="Where it stands: this machine, a cluster of your own, a cloud; empty: here without gpu, else unknown"
+    )
+    region: str | None = Field(None, description="Country or region of that cloud; empty: unknown")
+    memory_gb: float | None = Field(
+        None, gt=0, description="Memory of one of them, GB; empty: the data sheet's for a known GPU, else not checked"
+    )
+    watts: float | None = Field(None, gt=0, description="Power of one of them, W; empty: the data sheet's for a known GPU")
+    usd_per_kwh: float | None = Field(
+        None, ge=0, description="Price of electricity, where the hour's price does not hold it; empty: it does"
+    )
     prices_as_of: str = Field(
         "2026-11",
         pattern=r"^\d{4}-(0[1-9]|1[0-2])$",

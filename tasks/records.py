@@ -120,6 +120,8 @@ class Candidate(Record):
     fertility: float | None
     """Tokens a word of the user's training text."""
     fertility_reason: str | None = None
+    training_flops: float | None = None
+    """That its makers spent on it; null: not known."""
 
 
 class Candidates(Record):
@@ -219,12 +221,40 @@ class Verdict(Record):
     base_model: str | None
     status: Status
     reason: str
+    rows: int | None = None
+    """To label up to, where the verdict is to label more."""
+
+
+SHARES = ("accuracy", "macro_f1")
+"""Metrics between 0 and 1, which people read in percent."""
+LOWER_IS_BETTER = ("log_loss", "bits_per_byte")
 
 
 class Metric(Record):
+    """What is aimed at. Whether more of it is better is asked here and nowhere else.
+
+    A *point* is a hundredth of its unit: a percentage point of accuracy, 0.01 bits of bits per byte.
+    """
+
     name: str
     target: float | None
     higher_is_better: bool = True
+
+    @classmethod
+    def of(cls, name: str, target: float | None) -> Metric:
+        return cls(name=name, target=target, higher_is_better=name not in LOWER_IS_BETTER)
+
+    def points(self, value: Any, over: Any) -> Any:
+        """By how many points `value` is better than `over`; numbers or arrays."""
+        return 100 * (value - over) if self.higher_is_better else 100 * (over - value)
+
+    def reached(self, value: Any) -> Any:
+        """Is the target reached? Always, where there is none."""
+        return self.points(value, value if self.target is None else self.target) >= 0
+
+    def best_end(self, predicted: Predicted) -> float | None:
+        """The better end of the 90 % interval."""
+        return predicted.high90 if self.higher_is_better else predicted.low90
 
 
 class Exclusion(Record):
@@ -268,6 +298,19 @@ class Option(Record):
     predicted: Predicted
     cost_usd: Span | None
     hours: Span | None
+    first_year_usd: Span | None = None
+    """What it costs in its first year, of all that is declared or measured: the sum of `parts_usd`."""
+    parts_usd: dict[str, float] = {}
+    """Means: training, failed_attempts, people, serving, updates, electricity, delay. What is not known is not in it."""
+    people_hours: float | None = None
+    months_until_use: float | None = None
+    """Work of the declared engineers and one training."""
+    p_success: Span | None = None
+    """That an attempt leads to a model in use; null for what the pilots have already carried out in full."""
+    electricity_kwh: float | None = None
+    """Of one training; null where the power is not known."""
+    provider_share: float | None = None
+    """Computing of this training over that of the base model, or over 1e23 FLOPs where that is not known (EU AI Act)."""
     peak_gb: Peak | None
     latency_ms: float | None
     """Of one row, scored in batches where the pilots ran."""
@@ -324,6 +367,55 @@ class Crossover(Record):
     status: str
 
 
+class Trade(Record):
+    """An option that no other beats in both quality and cost (the Pareto front), among those that no limit excludes."""
+
+    branch: str | None
+    """None: doing nothing."""
+    base_model: str | None
+    value: float
+    cost_usd: float
+    """Mean of the first year."""
+    pays_from_usd: float | None
+    """The value of a point a year from which this option is worth most; null: at no value, others are better on either side."""
+
+
+class Offer(Record):
+    """The next rung of one pair: what it would cost and what it would be worth to know."""
+
+    branch: str
+    base_model: str | None
+    rows: int
+    cost_usd: float | None
+    gain: float
+    """Expected drop of the expected regret, in `Decision.regret_unit`."""
+
+
+class NextRung(Record):
+    """Which measurement would be bought next, and why it is or is not worth buying."""
+
+    offer: Offer | None
+    buy: bool | None
+    """Null: without a value of a point, or without its cost, nobody can say."""
+    pays_from_usd: float | None
+    """The value of a point a year from which it would pay."""
+    reason: str
+    offers: list[Offer]
+    """All, best first."""
+
+
+class ScratchVerdict(Record):
+    """Training from scratch against the best fine-tuning."""
+
+    terms: Literal["equal compute", "to convergence"]
+    rows: int | None
+    """That scratch can train on with the computing of that fine-tuning; all rows where it needs no more."""
+    predicted: float | None
+    against: str | None
+    p_better: float | None
+    note: str
+
+
 class DecisionMap(Record):
     """The verdict for other amounts of data and other budgets, all else as declared."""
 
@@ -357,6 +449,15 @@ class Decision(Record):
     """How the verdict was reached: the thresholds that are settled in advance."""
     regret_unit: Literal["points", "USD"]
     map: DecisionMap
+    assumed: list[str] = []
+    """What was left out or taken for granted because a setting is empty, and which prior of success was used."""
+    tradeoff: list[Trade] = []
+    """From the cheapest to the best."""
+    next_rung: NextRung | None = None
+    scratch: list[ScratchVerdict] = []
+    break_even: dict[str, float | None] = {}
+    """Flat: rows (scratch overtakes), usd_per_gpu_hour, requests_per_month, deadline_hours, budget_usd, value_per_point_usd.
+    Null: not within the range tried; `flips`, `crossover` and `tradeoff` say which."""
 
 
 class Base(Record):

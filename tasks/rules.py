@@ -11,8 +11,8 @@ from typing import Literal
 from tasks import formats
 from tasks.choice import Choice, meets
 from tasks.crossover import FINE_TUNES
-from tasks.params import Constraints, Objective, Team
-from tasks.records import Factor, RuleOfThumb
+from tasks.params import Constraints, Team
+from tasks.records import Factor, Metric, RuleOfThumb
 
 SOURCE = "two trade articles on fine-tuning against training from scratch; their rule of thumb, not a measurement"
 SCRATCH_ROWS = 1_000_000
@@ -23,7 +23,7 @@ Way = Literal["fine-tune", "from scratch"]
 Points = Literal["fine-tune", "from scratch", "neither"]
 
 
-def rule_of_thumb(choice: Choice, n: int, objective: Objective, constraints: Constraints, team: Team) -> RuleOfThumb:
+def rule_of_thumb(choice: Choice, n: int, metric: Metric, constraints: Constraints, team: Team) -> RuleOfThumb:
     says, reason = _verdict(n, constraints, team)
     chosen = choice.verdict.branch
     return RuleOfThumb(
@@ -31,7 +31,7 @@ def rule_of_thumb(choice: Choice, n: int, objective: Objective, constraints: Con
         says=says,
         agrees=chosen == "scratch" if says == "from scratch" else chosen in FINE_TUNES,
         reason=reason,
-        factors=_factors(choice, n, objective, constraints, team),
+        factors=_factors(choice, n, metric, constraints, team),
         source=SOURCE,
     )
 
@@ -47,11 +47,11 @@ def _verdict(n: int, constraints: Constraints, team: Team) -> tuple[Way, str]:
     return "fine-tune", "a common task, and not the data, the budget and the specialists that training from scratch takes"
 
 
-def _factors(choice: Choice, n: int, objective: Objective, constraints: Constraints, team: Team) -> list[Factor]:
+def _factors(choice: Choice, n: int, metric: Metric, constraints: Constraints, team: Team) -> list[Factor]:
     chosen = choice.chosen
     cost = formats.money(chosen.cost_usd.value) if chosen and chosen.cost_usd else "not known"
     hours = formats.duration(chosen.hours.value) if chosen and chosen.hours else "not known"
-    success = formats.chance(meets(chosen.outlook, objective.target)) if chosen else "–"
+    success = formats.chance(meets(chosen.outlook, metric)) if chosen else "–"
     rows: Points = "from scratch" if n >= SCRATCH_ROWS else "fine-tune" if n >= 1000 else "neither"
     time: Points = _least(constraints.deadline_hours, SCRATCH_HOURS)
     money: Points = _least(constraints.budget_usd, SCRATCH_USD)

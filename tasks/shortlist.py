@@ -23,7 +23,7 @@ from pathlib import Path
 from tasks import curves, evidence, params, records, stage
 from tasks.curves import Curve, Prediction
 from tasks.params import Pilots
-from tasks.records import Audit, Cell, Entry, Pilot, Shortlist
+from tasks.records import Audit, Cell, Entry, Metric, Pilot, Shortlist
 
 CHEAP = 0.1
 OUT_OF_REACH = 0.05
@@ -31,7 +31,7 @@ ALIKE = 0.25
 CONTENDERS = 3
 CPU_USD_PER_HOUR = 0.05
 """USD a core-hour: a general-purpose cloud machine of 2 virtual cores lists at about 0.10 USD an hour (2026)."""
-METRICS = ("accuracy", "macro_f1", "bits_per_byte", "exact_match", "chrf")
+METRICS = tuple(Metric.of(name, None) for name in ("accuracy", "macro_f1", "bits_per_byte", "exact_match", "chrf"))
 Key = tuple[str, str | None]
 
 
@@ -146,13 +146,14 @@ def _one(key: Key, cells: list[Cell], judged: list[tuple[bool, bool, float]], n:
 def _judged(known: Sequence[Curve], n: int) -> list[tuple[bool, bool, float]]:
     """Of each curve by one metric: does it lead, is it in reach of the leader, and its chance to be better with n rows."""
     found, predicted = curves.choose(known, n), curves.predict(known, n)
-    leader = found.leader
+    leader, up = found.leader, known[0].higher_is_better
     chances = [1.0 if i == leader else 0.0 if math.isnan(c) else c for i, c in enumerate(found.overtakes)]
-    return [(i == leader, c >= OUT_OF_REACH or _meet(predicted[i], predicted[leader]), c) for i, c in enumerate(chances)]
+    return [(i == leader, c >= OUT_OF_REACH or _meet(predicted[i], predicted[leader], up), c) for i, c in enumerate(chances)]
 
 
-def _meet(pair: Prediction, leader: Prediction) -> bool:
-    return pair.high90 is None or leader.low90 is None or pair.high90 >= leader.low90
+def _meet(pair: Prediction, leader: Prediction, higher_is_better: bool) -> bool:
+    best, worst = (pair.high90, leader.low90) if higher_is_better else (leader.high90, pair.low90)
+    return best is None or worst is None or best >= worst
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def test_each_limit_excludes_what_breaks_it(limit: str, value: float) -> None:
 def test_an_unknown_speed_leaves_cost_unknown_and_excludes_nobody() -> None:
     chosen = choose(case(laws(full=GOOD), hardware={"gpu": "H100"}, objective={"target": 0.75}))
     assert chosen.verdict.branch == "full"
-    assert all(t.cost_usd is None and t.outlook.hours_reason for t in chosen.terms)
+    assert all(t.cost_usd is None and t.outlook.needs.reason for t in chosen.terms)
 
 
 def test_no_plan_trains_where_the_verdict_has_no_branch() -> None:

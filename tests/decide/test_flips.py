@@ -7,7 +7,8 @@ import pytest
 
 from tasks.choice import Case, choose
 from tasks.decide import case_of
-from tasks.flips import _index, _number, decision_map, flips
+from tasks.decision_map import decision_map
+from tasks.flips import _index, _number, flips
 from tasks.records import Flip
 from tests.decide import synthetic
 
