@@ -133,6 +133,8 @@ class Candidates(Record):
 
 
 LOWER_IS_BETTER = ("log_loss", "bits_per_byte")
+SHARES = ("accuracy", "macro_f1", "exact_match")
+"""Qualities between 0 and 1, which people read in percent."""
 
 
 class Quality(Record):
@@ -223,11 +225,6 @@ class Verdict(Record):
     reason: str
     rows: int | None = None
     """To label up to, where the verdict is to label more."""
-
-
-SHARES = ("accuracy", "macro_f1")
-"""Metrics between 0 and 1, which people read in percent."""
-LOWER_IS_BETTER = ("log_loss", "bits_per_byte")
 
 
 class Metric(Record):

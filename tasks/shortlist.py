@@ -122,7 +122,7 @@ def _afford(wanted: Sequence[tuple[Screened, str]], budget_usd: float | None) ->
 
 def _screened(cells: dict[Key, list[Cell]], n: int, pilots: Pilots, task: str) -> list[Screened]:
     every = [cell.quality for mine in cells.values() for cell in mine]
-    known = [metric for metric in METRICS if all(getattr(quality, metric) is not None for quality in every)]
+    known = [metric for metric in METRICS if all(getattr(quality, metric.name) is not None for quality in every)]
     judged = [_judged([evidence.curve_of(mine, metric, folds=False) for mine in cells.values()], n) for metric in known]
     return [
         _one(key, mine, [by_metric[i] for by_metric in judged], n, pilots, task) for i, (key, mine) in enumerate(cells.items())
