@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tasks import documents, params, records, shelf, stage
 from tasks.documents import Document
 from tasks.records import Candidate, Candidates
+from tasks.shape import shape_of
 from tasks.stage import UserError
 
 SAMPLE = 2000
@@ -28,7 +34,14 @@ def candidate(name: str, entry: shelf.Entry, folder: Path, training: Sequence[Do
         max_tokens=entry.max_tokens,
         fertility=value,
         fertility_reason=reason,
+        shape=_shape(folder, entry.parameters),
+        row_tokens=row_tokens(folder / "tokenizer.json", training) if texts else [],
     )
+
+
+def _shape(folder: Path, parameters: int) -> dict[str, Any] | None:
+    shape = shape_of(json.loads((folder / "config.json").read_text(encoding="utf-8")), parameters)
+    return None if shape is None else dataclasses.asdict(shape)
 
 
 def fertility(tokenizer_file: Path, training: Sequence[Document]) -> tuple[float | None, str | None]:
@@ -37,17 +50,31 @@ def fertility(tokenizer_file: Path, training: Sequence[Document]) -> tuple[float
     A word is what stands between white space (Rust et al. 2021, arXiv 2012.15613); many tokens a word mean that the model's
     vocabulary was made for other text. In a script that puts no space between words the number says little.
     """
-    from tokenizers import Tokenizer
-
-    sample = sorted(training, key=lambda document: documents.share("fertility", document.id))[:SAMPLE]
-    words = sum(len(document.text.split()) for document in sample)
+    texts = _sample(training)
+    words = sum(len(text.split()) for text in texts)
     if not words:
         return None, "the training texts have no words"
+    return round(sum(_lengths(tokenizer_file, texts, marks=False)) / words, 4), None
+
+
+def row_tokens(tokenizer_file: Path, training: Sequence[Document]) -> list[int]:
+    """`Candidate.row_tokens`."""
+    lengths = _lengths(tokenizer_file, _sample(training), marks=True)
+    return [int(q) for q in np.quantile(lengths, np.linspace(0, 1, 21), method="nearest")] if lengths else []
+
+
+def _sample(training: Sequence[Document]) -> list[str]:
+    drawn = sorted(training, key=lambda document: documents.share("fertility", document.id))[:SAMPLE]
+    return [document.text for document in drawn]
+
+
+def _lengths(tokenizer_file: Path, texts: list[str], *, marks: bool) -> list[int]:
+    from tokenizers import Tokenizer
+
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    encoded = tokenizer.encode_batch([document.text for document in sample], add_special_tokens=False)
-    return round(sum(len(encoding.ids) for encoding in encoded) / words, 4), None
+    return [len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=marks)]
 
 
 def main(shelf_file: Path, training: Path, out: Path) -> None:

@@ -193,6 +193,8 @@ def fit_all(folder: Path) -> dict[str, Any]:
         "version": 1,
         "gpu_hours": {
             "saturation": saturation(runs),
+            "smallest": min(run.case.params for run in runs),
+            "largest": max(run.case.params for run in runs),
             "band90": max(UNSEEN, band90(left_out_hours(runs, runs))),
             "band90_sibling": band90(sibling_hours(runs, runs)),
             "band90_in_step": 1.3,

@@ -21,6 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from tasks.shape import Shape
+
 TABLES = Path(__file__).with_name("tables")
 GIB = 2**30
 GB = 1e9
@@ -28,39 +30,6 @@ GB = 1e9
 
 Method = Literal["full", "lora", "adapter", "adapter-v2"]
 Quantised = Literal["nf4", "nf4-dq"]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A transformer as its `config.json` describes it. Encoder and decoder layers count together."""
-
-    params: float
-    """All of them, embedding and head included."""
-    layers: int
-    width: int
-    mlp: int
-    """Width of the feed-forward layer."""
-    kv: int
-    """Width of the keys of one token: key-value heads x head size."""
-    vocab: int
-    tied: bool = False
-    """The output head is the embedding."""
-    glu: bool = True
-    """The feed-forward layer is gated (SwiGLU, GeGLU): three matrices instead of two."""
-    rms: bool = True
-    """RMSNorm; False: LayerNorm."""
-    parallel: bool = False
-    """Attention and feed-forward read the same input (GPT-NeoX, phi, Falcon)."""
-
-    @property
-    def embedding(self) -> float:
-        """Parameters of embedding and head."""
-        return self.vocab * self.width * (1 if self.tied else 2)
-
-    @property
-    def block(self) -> float:
-        """Parameters of one layer."""
-        return (self.params - self.embedding) / self.layers
 
 
 @dataclass(frozen=True)
@@ -85,8 +54,9 @@ class Recipe:
     checkpointing: Literal["none", "selective", "full"] = "none"
     offload_activations: bool = False
     compiled: bool = False
-    logits: Literal["plain", "hf_fp32", "chunked", "fp32"] = "plain"
-    """How the loss reads the logits: all at once, Hugging Face's fp32 copy, in chunks, or fp32 as torchtitan does."""
+    logits: Literal["plain", "hf_fp32", "chunked", "fp32", "none"] = "plain"
+    """How the loss reads the logits: all at once, Hugging Face's fp32 copy, in chunks, fp32 as torchtitan does; none: a
+    classifier's, a few numbers a row."""
     shards: int = 1
     """GPUs that FSDP or ZeRO-3 spreads weights, gradients and optimizer over."""
     offload_parameters: bool = False
@@ -238,7 +208,7 @@ def _checkpoints(shape: Shape, recipe: Recipe) -> float:
 
 
 def _logits(shape: Shape, recipe: Recipe, fitted: dict[str, float]) -> float:
-    return fitted[f"logits_{recipe.logits}"] * shape.vocab * recipe.tokens
+    return 0.0 if recipe.logits == "none" else fitted[f"logits_{recipe.logits}"] * shape.vocab * recipe.tokens
 
 
 def activations(shape: Shape, recipe: Recipe, fitted: dict[str, float]) -> float:

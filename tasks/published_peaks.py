@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass, replace
 
 from tasks.cost import Gpu, find_gpu
-from tasks.memory import GB, GIB, Method, Quantised, Recipe, Shape, find_shape
+from tasks.memory import GB, GIB, Method, Quantised, Recipe, find_shape
 from tasks.published import Row, number
+from tasks.shape import Shape
 
 
 @dataclass(frozen=True)

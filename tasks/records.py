@@ -117,6 +117,10 @@ class Candidate(Record):
     bytes: int
     max_tokens: int | None
     """null for a model of images."""
+    shape: dict[str, Any] | None = None
+    """Layers and widths, as `tasks.shape.Shape` has them; null where its config.json does not tell."""
+    row_tokens: list[int] = []
+    """Tokens of a training row with the model's own marks, uncut: 21 quantiles of a sample, shortest to longest."""
     fertility: float | None
     """Tokens a word of the user's training text."""
     fertility_reason: str | None = None
@@ -127,6 +131,56 @@ class Candidate(Record):
 class Candidates(Record):
     schema_version: int = SCHEMA_VERSION
     candidates: list[Candidate]
+
+
+class RankedBase(Record):
+    """A base model's place among the candidates before it is piloted (`tasks.bases`), and what else counts."""
+
+    rank: int
+    name: str
+    probe_log_loss: float
+    """Nats a row, of a linear probe on the frozen model; the screen."""
+    layers: int
+    parameters: int
+    fertility: float | None
+    licence: str
+    model_gb: float
+
+
+class Size(Record):
+    """A model trained from scratch, as a scaling law has it."""
+
+    params: float
+    tokens: float
+    """Trained on, repeated ones counted."""
+    epochs: float
+    """Of the unique text."""
+    effective_epochs: float
+    """What the epochs are worth in new text."""
+    text_share: float
+    """What the text is worth over 20 tokens a parameter; below 1 the text is too little."""
+
+
+class ScratchFeasibility(Record):
+    """Whether text and budget carry a model trained from scratch. The laws are those of language models on web text."""
+
+    unique_tokens: float
+    budget_flops: float | None
+    planned: Size
+    """What the recipe would train."""
+    affordable: Size | None
+    """Compute-optimal for the budget, as if all its text were new."""
+    on_this_text: Size | None
+    """Of least loss for the budget on the text at hand, repeated."""
+    for_serving: Size | None
+    """Reaches the loss of `affordable` with the least computing, the declared requests of two years included."""
+    enough_text: bool | None
+    """For the size that the budget affords; null without a budget."""
+    favours: Literal["scratch", "transfer", "measure"]
+    """By unique tokens over 20 a parameter of the planned model; a screening, never the verdict."""
+    fertility: dict[str, float | None]
+    """Tokens a word that each candidate's tokenizer makes of the training text; null: not known."""
+    remarks: list[str]
 
 
 # ---- cells, screens, pilots ------------------------------------------------------------------------------------------

@@ -28,6 +28,10 @@ BESIROGLU = Law(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
 """arXiv 2404.10102: the same points fitted again."""
 HALF_LIFE_EPOCHS = 15.387756
 """R*_D: how fast repeated text loses its worth (Muennighoff et al. 2023, arXiv 2305.16264)."""
+HALF_LIFE_SIZE = 5.309743
+"""R*_N, of the same: how fast parameters beyond those that the unique text wants lose theirs."""
+MUENNIGHOFF = Law(math.exp(0.6254804), math.exp(6.255414), math.exp(7.3049974), 0.3526596, 0.3526596)
+"""Of the same (its code), fitted to models of 10 million to 9 billion parameters on up to 1,500 epochs of C4."""
 HERNANDEZ = {"text": (1.9e4, 0.18, 0.38), "text and code": (2.1e5, 0.096, 0.38)}
 """k, α, β by what was pre-trained on, for fine-tuning on Python (arXiv 2102.01293)."""
 
@@ -55,6 +59,23 @@ def effective_epochs(epochs: float) -> float:
 def largest_carried(unique_tokens: float, epochs: float) -> float:
     """Parameters for which the text, read `epochs` times, is worth 20 tokens each: above this, scratch starves."""
     return unique_tokens * effective_epochs(epochs) / TOKENS_PER_PARAMETER
+
+
+def loss_on_repeated(params: float, tokens: float, unique_tokens: float) -> float:
+    """Nats per token where `tokens` repeat `unique_tokens` (arXiv 2305.16264): both text and parameters lose their worth."""
+    law = MUENNIGHOFF
+    text = unique_tokens * effective_epochs(tokens / unique_tokens) if tokens > unique_tokens else tokens
+    wanted = unique_tokens * (law.a_ * law.a / (law.b_ * law.b)) ** (1 / law.a)
+    excess = max(0.0, params / wanted - 1)
+    size = min(params, wanted) * (1 + HALF_LIFE_SIZE * (1 - math.exp(-excess / HALF_LIFE_SIZE)))
+    return loss(law, size, text)
+
+
+def best_size_for_text(flops: float, unique_tokens: float) -> tuple[float, float]:
+    """Parameters and tokens, repeated ones counted, of least loss with 6·N·D = `flops` on `unique_tokens` of text."""
+    sizes = [10 ** (4 + step / 200) for step in range(1601)]
+    params = min(sizes, key=lambda size: loss_on_repeated(size, flops / 6 / size, unique_tokens))
+    return params, flops / 6 / params
 
 
 def data_ratio(unique_tokens: float, params: float) -> float:

@@ -15,6 +15,7 @@ import json
 import math
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,8 +58,11 @@ class Measure:
 
 
 def main(truth: Path, written: Path) -> list[Measure]:
-    measures = [*hours(truth), *speed(truth), *peaks(truth), *bad_runs(truth), *contested(truth), *curves(truth)]
+    started = time.process_time()
+    measures = [*hours(truth), *speed(truth), *peaks(truth), *bad_runs(truth), *contested(truth), *base_ranking()]
+    measures += curves(truth)
     _show(measures)
+    print(f"in {time.process_time() - started:.0f} CPU-seconds (at most 60 were wanted)")
     text = json.dumps(record(measures), indent=1)
     try:
         written.write_text(text + "\n")
@@ -221,6 +225,19 @@ def _resampled(shares: Array) -> tuple[float, float]:
     means = random.choice(shares, (10_000, len(shares))).mean(axis=1)
     low, high = np.quantile(means, [0.05, 0.95])
     return float(100 * low), float(100 * high)
+
+
+# ---- base models -----------------------------------------------------------------------------------------------------
+
+
+def base_ranking() -> list[Measure]:
+    """The screen of base models against piloting them all, from the benchmark's committed measurements; trains nothing."""
+    try:
+        benchmark = importlib.import_module("tests.benchmarks.bases")
+    except ModuleNotFoundError:
+        print("base models: tests/benchmarks is not here; their figures are left out", file=sys.stderr)
+        return []
+    return [Measure(**row) for row in benchmark.validate()]
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------------

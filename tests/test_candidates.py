@@ -1,8 +1,9 @@
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 
-from tasks.candidates import fertility
+from tasks.candidates import fertility, row_tokens
 from tasks.documents import Document
 
 
@@ -38,3 +39,13 @@ def test_texts_without_words_have_no_fertility_but_a_reason(tmp_path: Path) -> N
     value, reason = fertility(pairs_of_letters(tmp_path), [row(0, " \n ")])
     assert value is None
     assert reason == "the training texts have no words"
+
+
+def test_row_tokens_are_quantiles_of_whole_rows_with_the_marks_of_the_model(tmp_path: Path) -> None:
+    file = pairs_of_letters(tmp_path)
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.post_processor = TemplateProcessing(single="[UNK] $A", special_tokens=[("[UNK]", 0)])
+    tokenizer.save(str(file))
+    found = row_tokens(file, [row(i, "ab " * i) for i in range(1, 102)])
+    assert len(found) == 21
+    assert (found[0], found[10], found[-1]) == (2, 52, 102)

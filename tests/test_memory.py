@@ -2,8 +2,9 @@
 
 import pytest
 
-from tasks.memory import GB, GIB, Recipe, Shape, find_shape, fits, peak, shapes
+from tasks.memory import GB, GIB, Recipe, find_shape, fits, peak, shapes
 from tasks.published_peaks import MemoryCase, memory_case
+from tasks.shape import Shape
 
 LLAMA_8B = shapes()["llama-3-8b"]
 
