@@ -91,6 +91,7 @@ def _take(work: Work[Any], items: Sequence[Any], place: Any, done: Any, errors: 
         os._exit(error.exit_code)
     except BaseException:
         traceback.print_exc()
+        sys.stderr.flush()  # os._exit does not
         os._exit(1)
 
 

@@ -19,10 +19,12 @@ from tasks.trainers import Job
 
 MakeJob = Callable[..., Job]
 CHILD = """
-import json, sys
+import faulthandler, json, sys
 from pathlib import Path
 from tasks import stage, trainers
 from tests.trainers.conftest import make_rows
+
+faulthandler.dump_traceback_later(120, exit=True)  # a child that hangs says where
 
 def main(told: Path) -> None:
     fields = json.loads(told.read_text())
@@ -79,9 +81,9 @@ def interrupted(job: Job, after: int) -> None:
 
 def test_killed_with_sigkill_a_training_resumes_to_the_same_bits(make_job: MakeJob, tmp_path: Path) -> None:
     job, seen = job_of(make_job, tmp_path), list[int]()
-    steps = kill_after(9, job, tmp_path)
+    steps = kill_after(4, job, tmp_path)
     trained = trainers.train(replace(job, on_progress=lambda done, _total: seen.append(done)))
-    assert 8 <= seen[0] - 1 <= steps[-1], "continues from a checkpoint, not from the start"
+    assert 3 <= seen[0] - 1 <= steps[-1], "continues from a checkpoint, not from the start"
     assert trained.steps_done == trained.steps_planned == seen[-1]
     assert weights(job.folder) == weights(uninterrupted(job, tmp_path))
     lines = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
