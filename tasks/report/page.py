@@ -354,7 +354,7 @@ def _numbers(found: Records) -> list[dict[str, Any]]:
             "rows": formats.rows(cell.n),
             "seed": cell.seed,
             "value": formats.percent(getattr(cell.quality, metric)),
-            "loss": f"{cell.quality.log_loss:.3f}",
+            "loss": "–" if cell.quality.log_loss is None else f"{cell.quality.log_loss:.3f}",
             "seconds": formats.three(cell.measured.cpu_seconds),
             "memory": formats.gigabytes(cell.measured.peak_gb),
         }

@@ -11,7 +11,13 @@ from tasks.report import marks
 
 LIKELY = 0.5
 SURE = 0.8
-METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
+METRICS = {
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "bits_per_byte": "Bits per byte",
+    "exact_match": "Exact match",
+    "chrf": "chrF",
+}
 CONSTRAINTS = {
     "budget_usd": "Budget",
     "deadline_hours": "Deadline",
