@@ -529,6 +529,23 @@ class Plan(Record):
 # ---- training and evaluation -------------------------------------------------------------------------------------------
 
 
+class Influences(Record):
+    """Everything that the weights of a training depend on, by sha256; see `tasks.trainers.influences` for how it is known."""
+
+    rows: str
+    """`documents.sha256` of the training rows."""
+    base: dict[str, str]
+    """File of the base model to sha256."""
+    code: dict[str, str]
+    """Module of this project that was loaded to sha256."""
+    packages: dict[str, str]
+    """Package that was loaded to version."""
+    other_files: dict[str, str]
+    connections: list[str]
+    own_data_only: bool
+    """Nothing but the rows, code and packages: no base weights, no other file, no connection."""
+
+
 class Training(Record):
     schema_version: int = SCHEMA_VERSION
     status: Literal["finished", "nothing_to_do"]
@@ -543,6 +560,7 @@ class Training(Record):
     steps_planned: int
     files: dict[str, str]
     """File in `model/` to its sha256."""
+    influences: Influences | None = None
     measured: Measured | None
 
 

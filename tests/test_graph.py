@@ -19,10 +19,12 @@ CARRIES_NO_RESULT = {
     "tasks.shelf": "gives out files whose sha256 the records name",
     "tasks.package_index": "fetches them",
     "tasks.onnx_bert": "converts one of them, to pinned bytes",
+    "tasks.gguf_llama": "converts another, to pinned bytes",
     "tasks.ledger": "reads records back from git",
     "tasks.machine": "names the machine",
     "tasks.side_by_side": "spreads cells over cores",
     "tasks.launch": "starts a command at a place that is chosen outside the graph",
+    "tasks.caps": "when a training pauses, not what it learns",
 }
 GRAPH = grimp.build_graph("tasks", cache_dir=None)
 BY_NAME = {

@@ -48,13 +48,14 @@ def settings_and_data() -> Iterator[Finding]:
 
 def base_models() -> Iterator[Finding]:
     try:
-        wanted = [*params.load().candidates, *(name for name, entry in shelf.entries().items() if not entry.on_demand)]
-        for name in dict.fromkeys(wanted):
+        always = [name for name, entry in shelf.entries().items() if not entry.on_demand]
+        wanted = list(dict.fromkeys([*params.load().candidates, *always]))
+        for name in wanted:
             shelf.folder(name)
     except UserError as error:
         yield Finding("missing", "shelf", str(error), "python -m tasks.shelf")
         return
-    yield Finding("ok", "shelf", f"{', '.join(dict.fromkeys(wanted))}: as shelf.yaml pins them")
+    yield Finding("ok", "shelf", f"{', '.join(wanted)}: as shelf.yaml pins them")
 
 
 def graph(out: str, errors: str, code: int) -> Finding:

@@ -106,7 +106,7 @@ def fit(
             tell(line | {"tokens_per_s": speed, "peak_gb": peak_gb()} | mfu)
             job.on_progress(state.step, data.steps)
             if job.max_seconds is not None and state.wall_seconds >= job.max_seconds and state.step < data.steps:
-                stop.reason = f"{job.cap or f'the {job.max_seconds:g} s given to it'} used up; raise the cap and run again"
+                stop.reason = f"{job.cap or f'the {job.max_seconds:g} s given to it are'} used up; raise the cap and run again"
             if job.checkpoints and (stop.reason or clock.due(job.checkpoint_every_seconds)) and state.step < data.steps:
                 checkpoint.save(job.checkpoints, state.step, weights(model), moments(model, optimizers), vars(state), identity)
     if state.step < data.steps:

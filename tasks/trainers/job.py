@@ -1,7 +1,7 @@
 """The training job as its own process: `python -m tasks.trainers.job FOLDER`.
 
-FOLDER holds `job.json` (the plan and the path of the rows). Written beside it: `checkpoints/`, `metrics.jsonl`, `model/`
-and, when all is done, `trained.json`. Started again, it continues from the newest checkpoint.
+FOLDER holds `job.json` (the plan, the path of the rows, perhaps a cap). Written beside it: `checkpoints/`,
+`metrics.jsonl`, `model/` and, when all is done, `trained.json`. Started again, it continues from the newest checkpoint.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from tasks import documents, shelf, stage, trainers
 from tasks.progress import Progress
 from tasks.records import Plan
 from tasks.stage import UserError
+from tasks.trainers.influences import influences, watch
 
 
 def main(folder: Path) -> None:
+    seen = watch()
     wanted = json.loads((folder / "job.json").read_text())
     plan, rows = Plan.model_validate(wanted["plan"]), documents.read(Path(wanted["rows"]))
     progress = Progress(f"training of {plan.branch}", 1)
@@ -33,10 +35,14 @@ def main(folder: Path) -> None:
         checkpoints=folder / "checkpoints",
         on_progress=lambda done, total: _tell(progress, done, total),
         metrics=folder / "metrics.jsonl",
+        max_seconds=wanted.get("max_seconds"),
+        cap=wanted.get("cap", ""),
         task=plan.task,
     )
     trained = trainers.train(job)
-    (folder / "trained.json").write_text(json.dumps(dataclasses.asdict(trained)))
+    base = shelf.entries()[plan.base_model.name].files if plan.base_model else {}
+    known = influences(seen, Path(wanted["rows"]), documents.sha256(rows), base, folder)
+    (folder / "trained.json").write_text(json.dumps(dataclasses.asdict(trained) | {"influences": known.model_dump()}))
 
 
 def _base(plan: Plan) -> Path | None:

@@ -77,8 +77,9 @@ def flops_a_token(model: Any, tokens: int) -> float:
     """Of a training step on all weights: 6 a weight that multiplies (a tied table does so once), 12 T a layer and unit."""
     config = model.config.get_text_config()
     table = model.get_input_embeddings().weight.numel()
-    weights = sum(p.numel() for p in model.parameters()) - (0 if config.tie_word_embeddings else table)
-    return 6.0 * weights + 12.0 * config.num_hidden_layers * config.hidden_size * tokens
+    weights: int = sum(p.numel() for p in model.parameters()) - (0 if config.tie_word_embeddings else table)
+    attention: int = config.num_hidden_layers * config.hidden_size * tokens
+    return 6.0 * weights + 12.0 * attention
 
 
 def save(model: Any, base: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, LoraModel
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import Linear
 
 from tasks.trainers import Job, Spent
 from tasks.trainers.causal import bases
@@ -52,7 +52,7 @@ def adapt(job: Job) -> Any:
 def add(adapted: Any, whole: Any) -> None:
     """Add what the adapters learnt to the weights of `whole`, the same model without adapters."""
     for name, module in adapted.named_modules():
-        if isinstance(module, LoraLayer):
+        if isinstance(module, Linear):
             weight = whole.get_submodule(name).weight
             with torch.no_grad():
                 weight += module.get_delta_weight("default").to(weight)

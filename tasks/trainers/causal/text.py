@@ -78,7 +78,8 @@ def copy_tokenizer(base: Path, folder: Path) -> None:
 
 def reads_at_most(folder: Path, limit: int) -> int:
     """`limit`, or what the model in `folder` can read if that is less."""
-    return min(limit, _config(folder).get("max_position_embeddings", limit))
+    own: int = _config(folder).get("max_position_embeddings", limit)
+    return min(limit, own)
 
 
 def texts_of(job: Job) -> list[str]:
