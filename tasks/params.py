@@ -37,6 +37,7 @@ class Data(Settings):
     text: str | None = Field("text", description="Column with the text to classify")
     image: str | None = Field(None, description="Column with the image's path beside the data file, or its bytes (Parquet)")
     messages: str | None = Field(None, description="Column with chat messages (text generation)")
+    rejected: str | None = Field(None, description="Column with an answer worse than the chat's last one (preferences)")
     label: str | None = Field("label", description="Column with the right answer")
     id: str | None = Field(None, description="Column with a row's identifier; empty: the row's content names it")
     group: str | None = Field(None, description="Column whose equal values must stay on one side of the split (user, patient)")
@@ -196,8 +197,10 @@ class Params(Settings):
     def _generates(self) -> Self:
         if self.data.label is not None:
             raise ValueError(f"data.label = {self.data.label}: text-generation learns from the texts alone; leave it empty")
-        if self.data.text is None and self.data.messages is None:
-            raise ValueError("data.text or data.messages names the column to learn from: give one")
+        if (self.data.text is None) == (self.data.messages is None):
+            raise ValueError("data.text or data.messages names the column to learn from: give one, leave the other empty")
+        if self.data.messages is None and self.data.rejected is not None:
+            raise ValueError(f"data.rejected = {self.data.rejected}: goes with data.messages alone")
         return self
 
 

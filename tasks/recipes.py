@@ -95,12 +95,18 @@ def _causal(learning_rate: float, epochs: int) -> dict[str, Any]:
     }
 
 
+def _chat(preference_rate: float) -> dict[str, Any]:
+    """Of chats: a system message for those that have none (null: what the base's template puts there), and for those with a
+    rejected answer the training on preferences that follows; beta as in arXiv 2305.18290, section 6."""
+    return {"system": None, "preference": {"beta": 0.1, "learning_rate": preference_rate, "epochs": 1}}
+
+
 def _causal_lora(n: int) -> dict[str, Any]:
-    return _causal(5e-4, 3 if n < 200 else 2) | {"weight_decay": 0.0, "rank": 16, "alpha": 32}
+    return _causal(5e-4, 3 if n < 200 else 2) | {"weight_decay": 0.0, "rank": 16, "alpha": 32} | _chat(5e-5)
 
 
 def _causal_full(n: int) -> dict[str, Any]:
-    return _causal(5e-5, 3 if n < 200 else 2) | {"weight_decay": 0.01}
+    return _causal(5e-5, 3 if n < 200 else 2) | {"weight_decay": 0.01} | _chat(2e-6)
 
 
 def _continued(n: int) -> dict[str, Any]:

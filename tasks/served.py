@@ -1,7 +1,7 @@
 """What MLflow runs to load a registered model: this script travels with its files and needs none of this project.
 
 Input: a list of texts, or a DataFrame with one column of text. Output: a DataFrame, one row a text: `label`, the likeliest,
-and `probability_<label>` of each.
+and `probability_<label>` of each; of a model that writes, `answer`: what it says to the text, or how it goes on with it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ class Served(PythonModel):
         self.model = serving.load(context.artifacts["model"])
 
     def predict(self, context, model_input: list[str], params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # noqa: ARG002
+        if not hasattr(self.model, "probabilities"):
+            return pd.DataFrame({"answer": self.model.answers(model_input)})
         probabilities = self.model.probabilities(model_input)
         frame = pd.DataFrame(probabilities, columns=[f"probability_{label}" for label in self.model.labels])
         frame.insert(0, "label", [self.model.labels[i] for i in probabilities.argmax(1)])

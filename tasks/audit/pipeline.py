@@ -132,8 +132,8 @@ def _md5(path: Path) -> str:
 
 
 def _wanted(data: Data) -> dict[str, str]:
-    content = {"data.image": data.image} if data.image else {"data.text": data.text}
-    named = content | {"data.label": data.label, "data.id": data.id, "data.group": data.group}
+    names = ("image",) if data.image else ("messages", "rejected") if data.messages else ("text",)
+    named = {f"data.{name}": getattr(data, name) for name in (*names, "label", "id", "group")}
     return {setting: column for setting, column in named.items() if column}
 
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tasks.audit import images
+from tasks.audit.chats import question, read_chat, said
 from tasks.audit.images import Seen
 from tasks.audit.table import Number, Raw, Rejected, excerpt
 from tasks.params import Data
@@ -34,6 +35,10 @@ REASONS = {
     "text_control_characters": "the text has no visible character",
     "lone_surrogate": "half a character (a lone surrogate)",
     "too_long": f"a text over {TEXT_MOST:,} characters, or a line or CSV field too long to read",
+    "messages_missing": "no messages",
+    "messages_not_a_chat": "the messages are no list of a role (system, user, assistant) and a content each",
+    "no_answer": "the chat does not end with an answer of the assistant to somebody",
+    "rejected_not_text": "the rejected answer is no text, or the same as the chosen one",
     "label_missing": "no label",
     "label_not_text": "the label is a list or another thing that is neither text nor number",
     "label_too_long": f"a label over {NAME_MOST} characters",
@@ -49,7 +54,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A usable row. `id` and `group` are empty where the file gives none."""
+    """A usable row. `id` and `group` are empty where the file gives none; `worse` is a `Document`'s `rejected`."""
 
     row: int
     text: str
@@ -63,6 +68,8 @@ class Row:
     def content(self) -> str:
         """The text, or the hash of the image's pixels."""
         return self.image.key if self.image else self.text
+    messages: list[dict[str, str]] | None = None
+    worse: str | None = None
 
     def rejected(self, reason: str) -> Rejected:
         return Rejected(self.row, reason, excerpt(self.text))
@@ -73,7 +80,10 @@ def checked(raw: Raw, data: Data, folder: Path) -> Row | Rejected:
     at, its path is relative to `folder`."""
     if data.image:
         return _with_image(raw, data, folder)
-    text = raw.values.get(data.text or "")
+    chat = read_chat(raw.values, data.messages, data.rejected) if data.messages else None
+    if isinstance(chat, str):
+        return Rejected(raw.row, chat, excerpt(str(raw.values.get(data.messages or ""))))
+    text = said(chat) if chat else raw.values.get(data.text or "")
     label, id_, group = (_named(raw.values, column) for column in (data.label, data.id, data.group))
     if (
         reason := _wrong_text(text)
@@ -84,6 +94,8 @@ def checked(raw: Raw, data: Data, folder: Path) -> Row | Rejected:
         shown = {column: raw.values.get(column) for column in (data.id, data.label, data.group, data.text) if column}
         return Rejected(raw.row, reason, excerpt(str(shown)))
     assert isinstance(text, str)
+    if chat:
+        return Row(raw.row, text, "", id_ or "", group or question(chat), chat.messages, chat.rejected)
     return Row(raw.row, text, label or "", id_ or "", group or "")
 
 

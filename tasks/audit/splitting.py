@@ -74,17 +74,15 @@ def leaks(rows: list[Distinct], cluster_of: list[int]) -> int:
 
 def documents(rows: list[Distinct], names: list[str], store: Path | None = None) -> list[Document]:
     """In the order of their ids, so that the order of the file leaves no trace. `store`: where their images will lie."""
-    return sorted((_document(row, name, store) for row, name in zip(rows, names, strict=True)), key=_by_id)
+    made = (_document(row, name, store) for row, name in zip(rows, names, strict=True))
+    return sorted(made, key=lambda document: document.id)
 
 
-def _document(row: Distinct, name: str, store: Path | None) -> Document:
-    if row.row.image:
-        return Document(row.row.id or row.key, "", row.row.label, name, f"{store}/{row.row.image.key}")
-    return Document(row.row.id or row.key, row.row.text, row.row.label, name)
-
-
-def _by_id(document: Document) -> str:
-    return document.id
+def _document(distinct: Distinct, group: str, store: Path | None) -> Document:
+    row, name = distinct.row, distinct.row.id or distinct.key
+    if row.image:
+        return Document(name, "", row.label, group, image=f"{store}/{row.image.key}")
+    return Document(name, row.text, row.label, group, row.messages, row.worse)
 
 
 def _no_training(label: str, tied: int, count: int) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
 
 from tasks import serving
+from tasks.serving.scoring import head_sees
 from tasks.trainers import Job
-from tasks.trainers.causal import text
+from tasks.trainers.causal import chat, text
 from tasks.trainers.causal.llama import PLAIN_MOST, ahead, attend
-from tasks.trainers.causal.packing import IGNORED
+from tasks.trainers.causal.packing import IGNORED, Rows
 from tasks.trainers.fit import Batch
 
 PLAIN = ("llama", "mistral", "qwen2", "qwen3")
@@ -48,29 +48,17 @@ AttentionInterface.register("crossover", _attention)
 
 
 def documents(job: Job, base: Path) -> list[list[int]]:
-    """The job's texts in the base model's tokens, between its marks."""
-    return text.encoded(serving.tokenizer(base), text.texts_of(job), *text.marks(base))
+    """The job's texts, and its chats as the base's template writes them, in the base model's tokens, between its marks."""
+    texts = chat.texts(job, base) if chat.is_of_chats(job) else text.texts_of(job)
+    return text.encoded(serving.tokenizer(base), texts, *text.marks(base))
 
 
 def next_token(model: nn.Module, batch: Batch) -> Tensor:
     """Summed over the tokens that have a target; the head, the largest layer of small models, runs on no others."""
     kept = batch.targets != IGNORED
-    with _head_sees(model, kept if batch.weight < kept.numel() else None):
+    with head_sees(model, kept) if batch.weight < kept.numel() else nullcontext():
         logits = model(input_ids=batch.inputs["input_ids"], use_cache=False).logits
     return text.summed(logits.flatten(0, -2), batch.targets[kept])
-
-
-@contextmanager
-def _head_sees(model: Any, kept: Tensor | None) -> Iterator[None]:
-    """Within, the model's head is given the states of the positions in `kept` (rows, tokens) alone, as one row."""
-    if kept is None:
-        yield
-        return
-    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _head, given: (given[0][kept].unsqueeze(0),))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def flops_a_token(model: Any, tokens: int) -> float:
@@ -82,8 +70,18 @@ def flops_a_token(model: Any, tokens: int) -> float:
     return 6.0 * weights + 12.0 * attention
 
 
-def save(model: Any, base: Path, folder: Path) -> None:
+def rows(job: Job, base: Path) -> Rows:
+    """What is trained on: each text in rows of its own, or each chat with targets on the answers alone."""
+    if not chat.is_of_chats(job):
+        return Rows(documents(job, base), job)
+    ids, targets = chat.tokens(job, base)
+    return Rows(ids, job, targets)
+
+
+def save(model: Any, job: Job, base: Path, folder: Path) -> None:
     """A folder that `tasks.serving` loads, and transformers' `Auto` classes as well."""
     model.save_pretrained(folder)
     text.copy_tokenizer(base, folder)
     text.describe(folder, text.reads_at_most(base, text.CONTEXT_MOST), text.marks(base)[0])
+    if chat.is_of_chats(job):
+        chat.describe(folder, job)

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks.documents import Document
 from tasks.serving.causal import Message, chat_tokenizer, render, with_system
 from tasks.stage import UserError
 from tasks.trainers import Job
-
-IGNORED = -100  # torch's cross_entropy leaves such targets out
+from tasks.trainers.causal.packing import IGNORED
 
 PLAIN = (
-    "{% for m in messages %}"
+    "{{ bos_token if bos_token else '' }}{% for m in messages %}"
     "{{ 'User: ' if m.role == 'user' else 'Assistant: ' if m.role == 'assistant' else '' }}{{ m.content }}"
     "{{ eos_token if m.role == 'assistant' else '' }}\n"
     "{% endfor %}{{ 'Assistant:' if add_generation_prompt else '' }}"
@@ -30,12 +30,34 @@ STOPS = ["\nUser:", "\nAssistant:"]
 TEMPLATE = "chat_template.jinja"
 
 
+def is_of_chats(job: Job) -> bool:
+    return all(document.messages for document in job.documents)
+
+
 def tokens(job: Job, base: Path) -> tuple[list[list[int]], list[list[int]]]:
-    """Of each chat of the job its ids, and as many targets: the ids of the answers, IGNORED for all else."""
-    tokenizer = tokenizer_of(base)
-    system = job.recipe.get("system")
+    """Of each chat of the job its ids, and as many targets: the ids of the answers, IGNORED for all else.
+
+    Chats are cut on the left to the recipe's `max_tokens` (and one, which is only read).
+    """
+    tokenizer, system, longest = tokenizer_of(base), job.recipe["system"], job.recipe["max_tokens"] + 1
     pairs = [of_chat(tokenizer, with_system(document.messages or [], system)) for document in job.documents]
-    return [ids for ids, _ in pairs], [targets for _, targets in pairs]
+    return [ids[-longest:] for ids, _ in pairs], [targets[-longest:] for _, targets in pairs]
+
+
+def texts(job: Job, base: Path) -> list[str]:
+    """Each chat of the job as the base's template writes it: to be learnt as a whole, questions and all."""
+    tokenizer, system = tokenizer_of(base), job.recipe.get("system")
+    chats = [with_system(document.messages or [], system) for document in job.documents]
+    return [render(tokenizer, messages, answer_follows=False) for messages in chats]
+
+
+def plain(document: Document, separator: str) -> str:
+    """A chat as the plain template writes it, for a tokenizer with no marks but the separator; a text as it is."""
+    from jinja2 import Template
+
+    if not document.messages:
+        return document.text
+    return Template(PLAIN).render(messages=document.messages, eos_token=separator)
 
 
 def of_chat(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
@@ -82,10 +104,10 @@ def lacks_template(folder: Path) -> bool:
     return chat_tokenizer(folder).chat_template is None
 
 
-def describe(folder: Path, system: str | None, stop: Sequence[str] = ()) -> None:
+def describe(folder: Path, job: Job, stop: Sequence[str] = ()) -> None:
     """Add to a finished folder that it is asked in chats, and the plain template where the base had none."""
     if lacks_template(folder):
         (folder / TEMPLATE).write_text(PLAIN, encoding="utf-8")
     about = json.loads((folder / "serving.json").read_text(encoding="utf-8"))
-    about |= {"chat": True, "system": system, "stop": list(stop)}
+    about |= {"chat": True, "system": job.recipe.get("system"), "stop": list(stop)}
     (folder / "serving.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")

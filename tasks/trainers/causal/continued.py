@@ -29,7 +29,7 @@ def train(job: Job, folder: Path) -> Spent:
     wanted = math.ceil(job.recipe["replay_share"] * sum(map(len, own)))
     data = Packed(Tokens.of([*own, *replay(model, text.marks(job.base), wanted, length, job.seed)]), job)
     spent = fit(model, data, bases.next_token, job, identity(job), flops_a_token=bases.flops_a_token(model, length))
-    bases.save(model, job.base, folder)
+    bases.save(model, job, job.base, folder)
     return spent
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from torch.nn import functional
 from tasks import serving
 from tasks.documents import Document
 from tasks.serving.causal import with_system
+from tasks.serving.scoring import head_sees
 from tasks.trainers import Job, Spent
-from tasks.trainers.causal import bases, chat
-from tasks.trainers.causal.chat import IGNORED
+from tasks.trainers.causal import chat
+from tasks.trainers.causal.packing import IGNORED
 from tasks.trainers.fit import Batch, fit, has_fast_bfloat16, precision
+from tasks.trainers.identity import identity
 
 
 @dataclass(frozen=True)
@@ -35,21 +37,25 @@ class Answer:
     targets: list[int]
 
 
-def tune(model: Any, job: Job, base: Path, identity: str) -> Spent:
-    """Train `model` in place on the job's pairs, by `job.recipe["preference"]`: `beta`, and settings that replace the
-    recipe's own (`learning_rate`, `epochs`, ...). Checkpoints go into a folder of their own beside those of the training
-    that came before. Without pairs, nothing is done."""
+def tune(model: Any, job: Job, base: Path, before: Spent) -> Spent:
+    """Go on with `model`, in place, on the job's pairs; returns what both trainings took. Without pairs, nothing is done.
+
+    `job.recipe["preference"]` has `beta`, and settings that replace the recipe's own (`learning_rate`, `epochs`, ...).
+    Checkpoints and metrics lie beside those of the training `before`, under the name `preference`.
+    """
     pairs = pairs_of(job, base)
     if not pairs:
-        return Spent(0, 0)
+        return before
     own = replace(
         job,
         recipe=job.recipe | job.recipe["preference"],
         checkpoints=job.checkpoints / "preference" if job.checkpoints else None,
         metrics=job.metrics.with_name("preference.jsonl") if job.metrics else None,
+        on_progress=lambda done, total: job.on_progress(before.steps_done + done, before.steps_planned + total),
     )
     data = Pairs(pairs, margins(model, pairs, own.recipe["tokens_a_pass"]), own)
-    return fit(model, data, partial(loss, beta=own.recipe["beta"]), own, f"{identity}-preference")
+    spent = fit(model, data, partial(loss, beta=own.recipe["beta"]), own, identity(own))
+    return Spent(*(getattr(before, field.name) + getattr(spent, field.name) for field in fields(Spent)))
 
 
 def pairs_of(job: Job, base: Path) -> list[tuple[Answer, Answer]]:
@@ -113,7 +119,7 @@ def padded(answers: Sequence[Answer]) -> Batch:
 def log_probabilities(model: nn.Module, batch: Batch) -> Tensor:
     """Of each row's targets, summed, (rows,) in float32. The head runs on no other tokens."""
     kept = batch.targets != IGNORED
-    with bases.head_sees(model, kept):
+    with head_sees(model, kept):
         logits = model(input_ids=batch.inputs["input_ids"], use_cache=False).logits[0]
     each = -functional.cross_entropy(logits.float(), batch.targets[kept], reduction="none")
     rows = kept.nonzero()[:, 0]

@@ -13,20 +13,19 @@ from peft import LoraConfig, LoraModel
 from peft.tuners.lora import Linear
 
 from tasks.trainers import Job, Spent
-from tasks.trainers.causal import bases
-from tasks.trainers.causal.packing import Rows
+from tasks.trainers.causal import bases, dpo
 from tasks.trainers.fit import fit, has_fast_bfloat16
 from tasks.trainers.identity import identity
 
 
 def train(job: Job, folder: Path) -> Spent:
     assert job.base is not None
-    data = Rows(bases.documents(job, job.base), job)
+    data = bases.rows(job, job.base)
     adapted = adapt(job)
-    spent = fit(adapted, data, bases.next_token, job, identity(job))
+    spent = dpo.tune(adapted, job, job.base, fit(adapted, data, bases.next_token, job, identity(job)))
     merged = bases.load(job.base, job.recipe["max_tokens"])
     add(adapted, merged)
-    bases.save(merged, job.base, folder)
+    bases.save(merged, job, job.base, folder)
     return spent
 
 

@@ -24,8 +24,8 @@ def train(job: Job, folder: Path) -> Spent:
     assert job.base is not None
     copy(job.base, folder, ("config.json", "model*.safetensors*", *text.TOKENIZER))
     text.describe(folder, text.reads_at_most(job.base, text.CONTEXT_MOST), text.marks(job.base)[0])
-    if all(document.messages for document in job.documents):
-        chat.describe(folder, job.recipe.get("system"), stop=chat.STOPS if chat.lacks_template(job.base) else [])
+    if chat.is_of_chats(job):
+        chat.describe(folder, job, stop=chat.STOPS if chat.lacks_template(job.base) else [])
         _add_examples(job, folder)
     job.on_progress(1, 1)
     return Spent(1, 1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tasks import serving
 from tasks.trainers import Job, Spent
-from tasks.trainers.causal import llama, text, vocabulary
+from tasks.trainers.causal import chat, llama, text, vocabulary
 from tasks.trainers.causal.llama import Llama, Shape
 from tasks.trainers.causal.packing import IGNORED, Packed, Tokens
 from tasks.trainers.fit import Batch, fit, has_fast_bfloat16
@@ -35,6 +35,8 @@ def train(job: Job, folder: Path) -> Spent:
     spent = fit(model, data, next_token, job, identity(job), autocast=False, flops_a_token=flops)
     llama.save(model, folder, separator)
     text.describe(folder, context, separator)
+    if chat.is_of_chats(job):
+        chat.describe(folder, job)
     return spent
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from tasks import serving
 from tasks.trainers import Job
+from tasks.trainers.causal import chat
 
 SEPARATOR = "<|endoftext|>"
 """What GPT-2 and most of its successors put between documents."""
@@ -83,7 +84,8 @@ def reads_at_most(folder: Path, limit: int) -> int:
 
 
 def texts_of(job: Job) -> list[str]:
-    return [document.text for document in job.documents]
+    """Texts as they are; chats as the plain template writes them, each answer followed by the separator."""
+    return [chat.plain(document, SEPARATOR) for document in job.documents]
 
 
 def _config(folder: Path) -> dict[str, Any]:
