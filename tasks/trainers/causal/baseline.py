@@ -10,4 +10,4 @@ from tasks.trainers.causal import ngram, retrieval
 
 def train(job: Job, folder: Path) -> Spent:
     chats = all(document.messages for document in job.documents)
-    return (retrieval if chats else ngram).train(job, folder)
+    return retrieval.train(job, folder) if chats else ngram.train(job, folder)

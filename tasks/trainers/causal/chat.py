@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.documents import Document
-from tasks.serving.causal import Message, chat_tokenizer, render, with_system
+from tasks.serving import Message
+from tasks.serving.causal import chat_tokenizer, render, with_system
 from tasks.stage import UserError
 from tasks.trainers import Job
 from tasks.trainers.causal.packing import IGNORED
@@ -57,7 +58,8 @@ def plain(document: Document, separator: str) -> str:
 
     if not document.messages:
         return document.text
-    return Template(PLAIN).render(messages=document.messages, eos_token=separator)
+    written: str = Template(PLAIN).render(messages=document.messages, eos_token=separator)
+    return written
 
 
 def of_chat(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], list[int]]:

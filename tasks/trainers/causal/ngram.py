@@ -111,4 +111,5 @@ def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.array([0.0, 0.5, 0.5, 0.5])
     y = once / (once + 2 * twice)
     found = np.array([0.0, 1 - 2 * y * twice / once, 2 - 3 * y * thrice / twice, 3 - 4 * y * four / thrice])
-    return np.clip(found, [0.0, 0.1, 0.1, 0.1], [0.0, 0.95, 1.95, 2.95])
+    discounts: NDArray[np.float64] = np.clip(found, [0.0, 0.1, 0.1, 0.1], [0.0, 0.95, 1.95, 2.95])
+    return discounts
