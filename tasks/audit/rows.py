@@ -63,13 +63,13 @@ class Row:
     group: str
     image: Seen | None = None
     """Of a row with an image; `text` is then its path, or empty."""
+    messages: list[dict[str, str]] | None = None
+    worse: str | None = None
 
     @property
     def content(self) -> str:
         """The text, or the hash of the image's pixels."""
         return self.image.key if self.image else self.text
-    messages: list[dict[str, str]] | None = None
-    worse: str | None = None
 
     def rejected(self, reason: str) -> Rejected:
         return Rejected(self.row, reason, excerpt(self.text))
@@ -95,7 +95,7 @@ def checked(raw: Raw, data: Data, folder: Path) -> Row | Rejected:
         return Rejected(raw.row, reason, excerpt(str(shown)))
     assert isinstance(text, str)
     if chat:
-        return Row(raw.row, text, "", id_ or "", group or question(chat), chat.messages, chat.rejected)
+        return Row(raw.row, text, "", id_ or "", group or question(chat), None, chat.messages, chat.rejected)
     return Row(raw.row, text, label or "", id_ or "", group or "")
 
 
