@@ -17,6 +17,8 @@ from typing import Any
 from tasks.records import Influences, sha256_of_file
 
 PACKAGES = ("torch", "numpy", "safetensors", "tokenizers", "transformers", "peft", "scikit-learn", "scipy", "pillow")
+KERNELS = "TORCHINDUCTOR_CACHE_DIR"
+"""Names the folder where torch keeps what it compiled: code of the packages, whoever needed it first."""
 SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib")
 IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL"}
 
@@ -67,8 +69,16 @@ def influences(seen: Seen, rows: Path, rows_sha256: str, base: dict[str, str], f
 
 
 def _foreign(path: Path, own: set[Path], folder: Path) -> bool:
-    """Neither the rows, nor the run's own folder, nor code and packages, nor the system's."""
+    """Neither the rows, nor the run's own folder, nor code and packages, compiled or not, nor the system's."""
     path = path.resolve()
     packages = [Path(place).resolve() for place in sys.path if place and "site-packages" in place]
-    homes = [folder.resolve(), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), *packages, *map(Path, SYSTEM)]
+    kernels = [Path(os.environ[KERNELS]).resolve()] if KERNELS in os.environ else []
+    homes = [
+        folder.resolve(),
+        *kernels,
+        Path(sys.prefix).resolve(),
+        Path(sys.base_prefix).resolve(),
+        *packages,
+        *map(Path, SYSTEM),
+    ]
     return path not in own and path.suffix != ".pyc" and not any(path.is_relative_to(home) for home in homes)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
-from tasks import documents, shelf, stage, trainers
+from tasks import documents, shelf, stage, trainers, workspace
 from tasks.progress import Progress
 from tasks.records import Plan
 from tasks.stage import UserError
-from tasks.trainers.influences import influences, watch
+from tasks.trainers.influences import KERNELS, influences, watch
 
 
 def main(folder: Path) -> None:
     seen = watch()
+    os.environ.setdefault(KERNELS, str(workspace.shared() / "kernels"))
     wanted = json.loads((folder / "job.json").read_text())
     plan, rows = Plan.model_validate(wanted["plan"]), documents.read(Path(wanted["rows"]))
     progress = Progress(f"training of {plan.branch}", 1)

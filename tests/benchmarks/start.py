@@ -19,7 +19,8 @@ from tests.benchmarks.contenders import versions
 
 IMPORTS = {
     "from scratch": "import tasks.trainers.job, tasks.trainers.causal.scratch",
-    "with a transformers model": "import tasks.trainers.job, tasks.trainers.causal.full, transformers.models.llama.modeling_llama",
+    "with a transformers model": "import tasks.trainers.job, tasks.trainers.causal.full; "
+    "from transformers import LlamaForCausalLM",
     "theirs": "from transformers import Trainer, AutoModelForCausalLM; import peft, mlflow, prefect",
 }
 ROUNDS = 5
