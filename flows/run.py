@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from flows import lock, servers
-from tasks import params, records, workspace
+from tasks import example, params, records, shelf, workspace
 from tasks.stage import Interrupted, UserError
 
 
@@ -55,7 +55,8 @@ def _run(settings: params.Params, url: str) -> int:
 
 def _move_to_worktree(file: Path) -> None:
     """Work in a worktree of this file's own, at the commit checked out here, with the file as its params.yaml."""
-    params.load(file)
+    settings = params.load(file)
+    _fetch(settings)
     name = f"params-{records.sha256_of(str(file))[:12]}"
     script = workspace.root() / "infra" / "worktree.sh"
     made = _git_or_sh(["sh", str(script), str(workspace.root()), "HEAD", name])
@@ -63,10 +64,29 @@ def _move_to_worktree(file: Path) -> None:
     if _git_or_sh(["git", "-C", made, "rev-parse", "HEAD"]) != commit:
         _git_or_sh(["git", "-C", made, "checkout", "--quiet", "--force", "--detach", commit])
     shutil.copyfile(file, Path(made, "params.yaml"))
+    _bring(settings.data.path, Path(made))
     workspace.root.cache_clear()
     os.chdir(made)
     sys.path[0] = made
     _print(f"with {file} as params.yaml, in {made}")
+
+
+def _fetch(settings: params.Params) -> None:
+    """What `make install` leaves out: the data of an example, base models that are fetched on demand."""
+    example.get_at(settings.data.path)
+    entries = shelf.entries()
+    for name in settings.candidates:
+        if name in entries:
+            shelf.build(name)
+
+
+def _bring(path: str, made: Path) -> None:
+    """Data that this checkout has DVC track, but no commit yet, into the worktree."""
+    pointer = Path(f"{path}.dvc")
+    if pointer.exists() and not (made / pointer).exists():
+        shutil.copyfile(pointer, made / pointer)
+    if (made / pointer).exists() and not (made / path).exists():
+        _git_or_sh(["dvc", "--cd", str(made), "checkout", "--quiet", str(pointer)])
 
 
 def _git_or_sh(command: list[str]) -> str:

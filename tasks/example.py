@@ -83,6 +83,13 @@ def get(name: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(path)], check=True)
 
 
+def get_at(path: str) -> None:
+    """Fetch the example whose data lie at `path`, if there is one and they are not there."""
+    for name, (place, *_) in EXAMPLES.items():
+        if str(place) == path and not place.exists() and name != "movie-reviews":
+            get(name)
+
+
 def main() -> None:
     if Path(f"{DATA}.dvc").exists():  # whoever removed it wants no example
         get("movie-reviews")

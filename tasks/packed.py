@@ -63,7 +63,7 @@ def pack(folder: Path, about: About) -> None:
 def _kind() -> str:
     """The key of NEEDS for what lies in `model/`."""
     told = MODEL / "serving.json"
-    kind = str(json.loads(told.read_text(encoding="utf-8"))["kind"]) if told.exists() else ""
+    kind = str(json.loads(told.read_text(encoding="utf-8")).get("kind")) if told.exists() else ""
     if kind.startswith("image"):
         return kind if kind in NEEDS else "image"
     return "encoder" if (MODEL / "tokenizer.json").exists() else "linear"

@@ -32,12 +32,12 @@ def encoded(image: Image.Image, kind: str = "PNG", **how: object) -> bytes:
     return made.getvalue()
 
 
-def rows(n: int, folder: Path, seed: int = 0) -> list[Document]:
+def rows(n: int, folder: Path, seed: int = 0, side: int = 24) -> list[Document]:
     """`n` documents of two labels by turns; their images in a store in `folder`."""
     pictures = {}
     made = []
     for i in range(n):
-        content = encoded(stripes(1000 * seed + i, LABELS[i % 2]))
+        content = encoded(stripes(1000 * seed + i, LABELS[i % 2], side))
         seen = look(content, folder)
         assert not isinstance(seen, str)
         pictures[seen.key] = content

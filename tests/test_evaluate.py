@@ -1,11 +1,14 @@
 """The evaluation record, from scores given as literals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tasks.documents import Document
 from tasks.evaluate import Scored, evaluation
 from tasks.records import Training
+from tests import pictures
 
 ROWS = [Document(id=f"r{i}", text="x" * (10 + i % 60), label="ab"[i % 2], group=f"g{i}") for i in range(400)]
 TRUTH = np.arange(400) % 2
@@ -47,6 +50,17 @@ def test_slices_cover_every_label_and_every_length_once() -> None:
     by_length = [s for s in record.slices if "characters" in s.name]
     assert sum(s.rows for s in by_label) == sum(s.rows for s in by_length) == 400
     assert all(s.low95 < s.value < s.high95 for s in record.slices)
+
+
+def test_images_are_sliced_by_size(tmp_path: Path) -> None:
+    rows = pictures.rows(20, tmp_path)
+    training = TRAINING.model_copy(update={"labels": pictures.LABELS})
+    scored = Scored(np.full((20, 2), 0.5), np.zeros(20, np.int64))
+    one_size = evaluation(training, rows, {"model": scored}, "accuracy")
+    assert [s.name for s in one_size.slices] == ["label = across", "label = down"]
+    larger = pictures.rows(20, tmp_path / "larger", side=40)
+    mixed = evaluation(training, [*rows, *larger], {"model": Scored(np.full((40, 2), 0.5), np.zeros(40, np.int64))}, "accuracy")
+    assert {s.name for s in mixed.slices if "pixels" in s.name} == {"up to 24 pixels", "24 to 40 pixels"}
 
 
 def test_the_same_scores_give_the_same_bytes() -> None:

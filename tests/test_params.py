@@ -51,7 +51,11 @@ def test_every_setting_has_a_description_for_the_form() -> None:
         ),
         (
             "use_case: {task: image-classification}",
-            "settings: use_case.task = image-classification: can so far be one of text-classification",
+            "settings: pilots.branches = ['lora']: image-classification knows baseline, probe, full, scratch",
+        ),
+        (
+            "use_case: {task: image-classification}\npilots: {branches: [scratch]}",
+            "settings: data.image and data.label name the columns to learn from: give both",
         ),
         ("data: {path: a, path: b}", "not valid YAML: while constructing a mapping"),
     ],

@@ -57,6 +57,29 @@ def test_an_own_model_is_pinned_as_it_was_and_what_stood_in_the_file_stays(own: 
 
 
 @pytest.mark.usefixtures("project")
+def test_an_own_model_of_images_needs_no_tokenizer(own: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (own / name).unlink()
+    (own / "preprocessor_config.json").write_text("{}")
+    shelf.add("mine", own, "mit")
+    entry = shelf.entries()["mine"]
+    assert (entry.reads, entry.max_tokens, sorted(entry.files)) == ("images", None, sorted(shelf.FILES_OF_IMAGES))
+    assert shelf.folder("mine").is_dir()
+
+
+@pytest.mark.usefixtures("project")
+def test_what_is_fetched_on_demand_is_not_fetched_by_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("shelf.yaml").write_text(
+        "later:\n  licence: mit\n  source: there\n  parameters: 0\n  on_demand: true\n"
+        "  files: {config.json: a}\n  package: {release: nothing==0, sha256: b}\n"
+    )
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    shelf.main()
+    with pytest.raises(UserError, match="nothing==0: not fetched"):
+        shelf.main_one(Path("later"))
+
+
+@pytest.mark.usefixtures("project")
 def test_any_flipped_byte_of_any_file_is_refused_until_the_model_is_added_again(own: Path) -> None:
     shelf.add("mine", own, "mit")
     for name in shelf.FILES:
@@ -160,10 +183,14 @@ def wheel(index: Path) -> str:
 
 
 def test_the_models_of_this_project_are_as_pinned_and_as_described() -> None:
+    there = workspace.shared() / "shelf"
     for name, entry in shelf.entries().items():
+        if entry.on_demand and not (there / name).exists():
+            continue
         folder = shelf.folder(name)
         assert shelf.parameters(folder / "model.safetensors") == entry.parameters
-        assert json.loads((folder / "config.json").read_text())["max_position_embeddings"] == entry.max_tokens
+        if entry.reads == "texts":
+            assert json.loads((folder / "config.json").read_text())["max_position_embeddings"] == entry.max_tokens
         assert entry.licence in {"apache-2.0", "mit", "bsd-3-clause"}
 
 

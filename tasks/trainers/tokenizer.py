@@ -1,4 +1,4 @@
-"""A tokenizer of the user's own rows: word parts (BPE), characters or bytes, whichever tells the labels better.
+"""A tokenizer of the user's own rows: word parts (BPE), characters or bytes.
 
 Word parts are lower-cased, characters and bytes are not: where codes, short strings or the shape of words decide, case may.
 All three read any text: byte-level BPE by its alphabet, characters by a mark for those that no row has, bytes as they are.
@@ -9,49 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from tasks.trainers import Job
-from tasks.trainers.linear import choose
-
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"]
 UNKNOWN = "[UNK]"  # of characters only
-GRAMS = (1, 3)  # shortest and longest run of tokens that the choice looks at
-STRENGTH, FOLDS = 10.0, 3
-ROWS_MOST = 1000
-"""Of the rows so many decide: 1 CPU-second for 1,000 sentences and three tokenizers."""
-
-
-def chosen(job: Job) -> tuple[str, Any]:
-    """The kind among the recipe's `tokenizers` with the best cross-validated likelihood, and that tokenizer.
-
-    What is cross-validated is a logistic model on TF-IDF of runs of one to three tokens within the recipe's `max_tokens`, on
-    at most ROWS_MOST rows: a stand-in for the network, at a hundredth of its cost. Of equals the first one named.
-    """
-    texts, kinds = [document.text for document in job.documents], job.recipe["tokenizers"]
-    made = {kind: make(kind, texts, job.recipe["vocabulary"]) for kind in kinds}
-    if len(kinds) == 1:
-        return kinds[0], made[kinds[0]]
-    rows = np.random.default_rng(job.seed).permutation(len(texts))[:ROWS_MOST]
-    targets = np.array([job.labels.index(job.documents[row].label) for row in rows])
-    scores = {kind: _score(made[kind], [texts[row] for row in rows], targets, job) for kind in kinds}
-    best = max(kinds, key=lambda kind: scores[kind])
-    return best, made[best]
-
-
-def _score(tokenizer: Any, texts: list[str], targets: np.ndarray[tuple[int], np.dtype[np.int64]], job: Job) -> float:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    tokenizer.enable_truncation(job.recipe["max_tokens"])
-    tokens = [encoding.tokens for encoding in tokenizer.encode_batch(texts)]
-    tokenizer.no_truncation()
-    vectorizer = TfidfVectorizer(analyzer=_grams, sublinear_tf=True, dtype=np.float32, max_features=50_000)
-    features = vectorizer.fit_transform(tokens)
-    return choose(features, targets, len(job.labels), [STRENGTH], FOLDS, job.seed).score
-
-
-def _grams(tokens: Sequence[str]) -> list[tuple[str, ...]]:
-    return [tuple(tokens[at : at + n]) for n in range(GRAMS[0], GRAMS[1] + 1) for at in range(len(tokens) - n + 1)]
 
 
 def make(kind: str, texts: list[str], vocabulary: int) -> Any:
@@ -104,3 +63,9 @@ def _characters(texts: list[str], vocabulary: int) -> Any:
     made.normalizer, made.pre_tokenizer = normal, pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     made.add_special_tokens([*SPECIAL, UNKNOWN])
     return made
+
+
+def pieces_a_word(made: Any, texts: Sequence[str]) -> float:
+    """Tokens a word of texts that the tokenizer was not made from; a word is what stands between blanks."""
+    words = sum(len(text.split()) for text in texts)
+    return sum(len(encoding.ids) for encoding in made.encode_batch(list(texts), add_special_tokens=False)) / max(words, 1)

@@ -21,7 +21,7 @@ WANTED = {"data.text": "text", "data.label": "label"}
 
 def read(path: Path, data: Data = DATA) -> tuple[list[Row], list[Rejected]]:
     wanted = WANTED | ({"data.id": data.id} if data.id else {}) | ({"data.group": data.group} if data.group else {})
-    rows = [raw if isinstance(raw, Rejected) else checked(raw, data) for raw in open_table(path, wanted).rows()]
+    rows = [raw if isinstance(raw, Rejected) else checked(raw, data, path.parent) for raw in open_table(path, wanted).rows()]
     return [r for r in rows if isinstance(r, Row)], [r for r in rows if isinstance(r, Rejected)]
 
 
