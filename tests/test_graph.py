@@ -20,6 +20,7 @@ CARRIES_NO_RESULT = {
     "tasks.package_index": "fetches them",
     "tasks.onnx_bert": "converts one of them, to pinned bytes",
     "tasks.gguf_llama": "converts another, to pinned bytes",
+    "tasks.efficientnet_weights": "converts a third, to pinned bytes",
     "tasks.ledger": "reads records back from git",
     "tasks.machine": "names the machine",
     "tasks.side_by_side": "spreads cells over cores",

@@ -224,7 +224,7 @@ def _row(option: Option, found: Records) -> dict[str, Any]:
     return {
         "o": option,
         "name": marks.name(option.branch),
-        "base": option.base_model or {"baseline": "TF-IDF, linear", "scratch": "small transformer"}.get(option.branch, ""),
+        "base": option.base_model or {"baseline": "linear model", "scratch": "small network"}.get(option.branch, ""),
         "value": "–" if p.value is None else formats.percent(p.value),
         "interval": "" if p.low90 is None or p.high90 is None else f"{100 * p.low90:.1f}–{100 * p.high90:.1f}",
         "strip": strip,
