@@ -157,7 +157,7 @@ def _image_full(n: int) -> dict[str, Any]:
 
 def _image_scratch(n: int) -> dict[str, Any]:
     """Or `{"kind": "vit", "patch_size": 8, "hidden_size": 128, ...}`: the sizes of transformers' ViTConfig."""
-    architecture = {"kind": "cnn", "channels": [32, 64, 128]}
+    architecture = {"kind": "cnn", "channels": [16, 32, 64, 128]}
     return _image_tuned(3e-3, 30 if n < 400 else 15) | {"architecture": architecture}
 
 

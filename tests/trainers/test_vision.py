@@ -118,7 +118,7 @@ def test_a_base_of_transformers_is_probed_and_fine_tuned(
         "mean": [0.4] * 3,
         "std": [0.3] * 3,
     }
-    assert accuracy(job.folder, unseen) >= 0.8
+    assert accuracy(job.folder, unseen) >= (0.8 if branch == "full" else 0.5)  # random states tell a head little
 
 
 def test_scratch_can_be_a_vit_which_transformers_alone_loads_and_says_the_same(make_job: MakeJob) -> None:

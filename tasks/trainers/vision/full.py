@@ -17,7 +17,7 @@ from tasks.trainers.vision import squares
 def train(job: Job, folder: Path) -> Spent:
     assert job.base is not None
     look = squares.look_of(job.base, job.recipe["side"])
-    model = classifier(job.base, job).to(memory_format=torch.channels_last)
+    model = classifier(job.base, job)
     spent = fit(model, squares.Batches(job, look), squares.cross_entropy, job, identity(job))
     squares.save(folder, job, model, networks.described(job.base), look)
     return spent

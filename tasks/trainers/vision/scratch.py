@@ -29,7 +29,6 @@ def train(job: Job, folder: Path) -> Spent:
     look = _look(job)
     torch.manual_seed(job.seed)
     model, config = _network(job, look["side"])
-    model = model.to(memory_format=torch.channels_last)
     spent = fit(model, squares.Batches(job, look), squares.cross_entropy, job, identity(job))
     squares.save(folder, job, model, config, look)
     return spent

@@ -62,7 +62,7 @@ class Batches:
         return [self._batch(rows[i : i + most], moved[i : i + most]) for i in range(0, len(rows), most)]
 
     def _batch(self, rows: Sequence[int], moved: Sequence[Pixels]) -> Batch:
-        values = as_tensor(np.stack(moved), self.look).contiguous(memory_format=torch.channels_last)
+        values = as_tensor(np.stack(moved), self.look).contiguous()
         return Batch({"pixels": values}, torch.tensor([self.targets[row] for row in rows]), len(rows), 0)
 
     def _moved(self, image: Pixels, draw: np.random.Generator) -> Pixels:
