@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from tasks.documents import Document
 from tasks.stage import UserError
@@ -37,7 +37,7 @@ class Stored(Sequence[bytes]):
         return Stored(self.names[place]) if isinstance(place, slice) else read(self.names[place])
 
 
-def inputs(documents: Sequence[Document]) -> Sequence[str] | Stored:
+def inputs(documents: Sequence[Document]) -> Sequence[Any]:
     """What a model is given of each document: its text, or the bytes of its image."""
     if any(document.image for document in documents):
         return Stored([document.image or "" for document in documents])

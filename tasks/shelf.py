@@ -269,4 +269,6 @@ def main_add(name: Path, folder: Path, licence: Path) -> None:
 
 
 if __name__ == "__main__":
-    stage.run(main_add if len(sys.argv) > 2 else main_one if len(sys.argv) == 2 else main)
+    if len(sys.argv) == 1:
+        stage.run(main)
+    stage.run(main_one if len(sys.argv) == 2 else main_add)

@@ -53,7 +53,7 @@ def audit(path: Path, data: Data, store: Path = Path("data/split/images.zip")) -
     kept, rare = _without_rare_labels(some)
     aside = sorted([*aside, *reused, *conflicting, *rare], key=lambda row: row.row)
     _need_enough(table, len(delivered), {row.label for row in usable}, kept, count(aside))
-    counts = {
+    counts: dict[str, Any] = {
         "rows_delivered": len(delivered),
         "exact_duplicates": len(usable) - len(conflicting) - len(distinct),
         "rows_not_drawn": len(distinct) - len(some),

@@ -171,7 +171,7 @@ def run_on(seen: Iterator[Pixels], network: Callable[[Any], Any], look: dict[str
 def features(seen: Pixels, name: str) -> Floats:
     """`grey`: small grey pixels; `hog`: directions of edges and colours of 16 cells; `none`: nothing."""
     if name == "grey":
-        return (_grey(square(seen, GREY_SIDE)) / 255).ravel()
+        return (_grey(square(seen, GREY_SIDE)) / 255).ravel().astype(np.float32)
     if name == "hog":
         small = square(seen, HOG_SIDE)
         colours = small.reshape(HOG_SIDE // CELL, CELL, HOG_SIDE // CELL, CELL, 3).mean((1, 3)) / 255
@@ -205,4 +205,5 @@ def _hog(grey: Floats) -> Floats:
 
 
 def _unit(rows: NDArray[Any]) -> NDArray[Any]:
-    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-3)
+    unit: NDArray[Any] = rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-3)
+    return unit

@@ -67,6 +67,8 @@ class Network(nn.Module):
     """Features (n, width) of images (n, 3, height, width) of any size, and a linear classifier on them."""
 
     width: int
+    dropout: nn.Module
+    classifier: nn.Module
 
     def features(self, x: Tensor) -> Tensor:
         raise NotImplementedError
