@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tasks import ledger, packed, records, registry, tracking
+from tasks import images, ledger, model_card, packed, records, registry, tracking, trainers
+from tasks.recipes import recipe
 from tasks.registry import register, verify
 from tasks.stage import Refused, UserError
-from tests import use_case
+from tests import pictures, use_case
 from tests.use_case import NAME, settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload:sqlalchemy.exc.SADeprecationWarning")
@@ -217,3 +218,28 @@ def test_an_unknown_version_is_one_line() -> None:
     register(settings())
     with pytest.raises(UserError, match="movie-reviews has no version 7: it has 1"):
         registry.version_of(NAME, 7)
+
+
+@pytest.mark.parametrize("branch", ["baseline", "scratch"])
+def test_a_registered_model_of_images_takes_paths_and_bytes_without_the_project(
+    branch: str, repo: Path, tmp_path: Path
+) -> None:
+    rows = pictures.rows(40, tmp_path / "pictures")
+    plan = recipe(branch, "image-classification", 40) | {"epochs": 1}
+    job = trainers.Job(branch, plan, None, pictures.LABELS, rows, 0, repo / "model", task="image-classification")
+    trainers.train(job)
+    packed.pack(tmp_path / "packed", model_card.about(settings()))
+    (tmp_path / "a.png").write_bytes(images.read(str(rows[0].image)))
+    script = (
+        "import sys, mlflow, pandas as pd\n"
+        "content = open('a.png', 'rb').read()\n"
+        "model = mlflow.pyfunc.load_model('packed')\n"
+        "first, *rest = [model.predict(given) for given in (['a.png', content], pd.DataFrame({'image': [content, 'a.png']}))]\n"
+        "assert list(first.columns) == ['label', 'probability_across', 'probability_down'], first\n"
+        "assert all(first.equals(other) for other in rest)\n"
+        "assert not {name for name in sys.modules if name.split('.')[0] in ('tasks', 'torchvision')}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    content = images.read(str(rows[0].image))
+    assert packed.guesses(tmp_path / "packed", [content, content])[0] in pictures.LABELS
