@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,22 +96,32 @@ def test_rows(commit: str) -> list[Document]:
     """The test split here; in a worktree without one, that of the ledger's commit, from DVC's cache."""
     if TEST.exists():
         return documents.read(TEST)
-    md5 = _md5_of_test(ledger.show("dvc.lock", commit))
+    lock = ledger.show("dvc.lock", commit)
+    rows = documents.read(_cached(lock, TEST))
+    if not any(row.image for row in rows):
+        return rows
+    store = _cached(lock, TEST.with_name(images.STORE))
+    return [replace(row, image=f"{store}/{str(row.image).rpartition('/')[2]}") for row in rows]
+
+
+def _cached(lock: str | None, out: Path) -> Path:
+    """What the audit of `lock` wrote as `out`, in DVC's cache."""
+    md5 = _md5_of(lock, out)
     cache = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True).stdout.strip()
     path = Path(cache) / "files" / "md5" / md5[:2] / md5[2:] if md5 and cache else None
     if path is None or not path.exists():
-        raise UserError(f"{TEST}: not here and not in DVC's cache; run `dvc pull` or `make run` in the main checkout")
+        raise UserError(f"{out}: not here and not in DVC's cache; run `dvc pull` or `make run` in the main checkout")
     if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
         raise UserError(f"{path}: DVC's cache holds other bytes than its name says; remove it and `dvc pull`")
-    return documents.read(path)
+    return path
 
 
-def _md5_of_test(lock: str | None) -> str | None:
+def _md5_of(lock: str | None, out: Path) -> str | None:
     from ruamel.yaml import YAML
 
     stages = YAML(typ="safe").load(lock)["stages"] if lock else {}
     outs = stages.get("audit", {}).get("outs", [])
-    return next((str(out["md5"]) for out in outs if out["path"] == str(TEST)), None)
+    return next((str(found["md5"]) for found in outs if found["path"] == str(out)), None)
 
 
 def shown(evidence: Evidence) -> str:
