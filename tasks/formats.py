@@ -21,6 +21,11 @@ def score(value: float, metric: str) -> str:
     return percent(value) if metric in SHARES else three(value) + UNITS.get(metric, "")
 
 
+def score_range(low: float, high: float, metric: str) -> str:
+    """Both ends of an interval of the metric, without a unit but for percent's sign."""
+    return f"{100 * low:.1f}–{100 * high:.1f}%" if metric in SHARES else f"{three(low)}–{three(high)}"
+
+
 def chance(p: float | None) -> str:
     """A probability as whole percents; <1% and >99% at the ends."""
     if p is None:

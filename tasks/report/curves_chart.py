@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tasks import formats
-from tasks.records import Ahead
+from tasks.records import SHARES, Ahead, Metric
 from tasks.report import marks
 from tasks.report.svg import Frame, smooth, text_at
 
@@ -32,31 +32,31 @@ class Line:
         return sum(values) / len(values)
 
 
-def chart(lines: Sequence[Line], n: int, target: float | None, width: int) -> Markup:
+def chart(lines: Sequence[Line], n: int, metric: Metric, width: int) -> Markup:
     """`width` in px: 680 with labels beside the lines, less for phones."""
     gutter = 200 if width > 600 else 142
     rungs = sorted({rung for line in lines for rung, _ in line.measured})
-    frame = Frame(44, width - gutter, 42, 402, (rungs[0] * 0.82, max([4.0 * n, *rungs])), _values(lines, target))
-    body = [_veil(frame, n), _grid(frame), _ticks(frame, rungs, n), _target(frame, target)]
+    frame = Frame(44, width - gutter, 42, 402, (rungs[0] * 0.82, max([4.0 * n, *rungs])), _values(lines, metric))
+    body = [_veil(frame, n), _grid(frame, metric), _ticks(frame, rungs, n), _target(frame, metric)]
     body += [_band(frame, line) for line in lines if line.chosen or line.branch == "scratch"]
     body += [_line(frame, line) for line in sorted(lines, key=lambda line: line.chosen)]
     body += [_here(frame, line, n) for line in lines if line.chosen]
-    body.append(_labels(frame, lines, n, width))
-    title = "Learning curves: " + "; ".join(f"{line.label} {_at(line, n)}" for line in lines)
+    body.append(_labels(frame, lines, n, width, metric))
+    title = "Learning curves: " + "; ".join(f"{line.label} {_at(line, n, metric)}" for line in lines)
     return Markup('<svg class="chart w{w}" width="{w}" height="452" role="img"><title>{t}</title>{b}</svg>').format(
         w=width, t=title, b=Markup("").join(body)
     )
 
 
-def _values(lines: Sequence[Line], target: float | None) -> tuple[float, float]:
+def _values(lines: Sequence[Line], metric: Metric) -> tuple[float, float]:
     """All that is measured, the predictions, and the chosen band, with a little room; bands of others may be cut off."""
     seen = [v for line in lines for _, values in line.measured for v in values]
     seen += [v for line in lines if line.ahead for v in line.ahead.value]
     seen += [v for line in lines if line.ahead and line.chosen for v in (*line.ahead.low90, *line.ahead.high90)]
-    seen += [target] if target is not None else []
+    seen += [metric.target] if metric.target is not None else []
     low, high = min(seen), max(seen)
     room = 0.04 * (high - low) + 0.005
-    return max(0.0, low - room), min(1.0, high + room)
+    return max(0.0, low - room), min(1.0, high + room) if metric.name in SHARES else high + room
 
 
 def _veil(frame: Frame, n: int) -> Markup:
@@ -66,13 +66,14 @@ def _veil(frame: Frame, n: int) -> Markup:
     )
 
 
-def _grid(frame: Frame) -> Markup:
+def _grid(frame: Frame, metric: Metric) -> Markup:
     low, high = frame.values
-    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if (high - low) / s <= 7)
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5) if (high - low) / s <= 7)
     parts = []
     for i in range(math.ceil(low / step), math.floor(high / step) + 1):
         y = frame.y(i * step)
-        text = f"{100 * i * step:.0f}" + ("%" if (i + 1) * step > high else "")
+        share = metric.name in SHARES
+        text = f"{100 * i * step:.0f}" + ("%" if (i + 1) * step > high else "") if share else formats.short(i * step)
         parts.append(text_at(frame.left - 8, y + 4, text, "axis", "end"))
         parts.append(Markup('<path class="grid" d="M{} {:.1f}H{}"/>').format(frame.left, y, frame.right))
     return Markup("").join(parts)
@@ -96,12 +97,12 @@ def _ticks(frame: Frame, rungs: Sequence[int], n: int) -> Markup:
     return Markup("").join(parts)
 
 
-def _target(frame: Frame, target: float | None) -> Markup:
-    if target is None:
+def _target(frame: Frame, metric: Metric) -> Markup:
+    if metric.target is None:
         return Markup("")
-    y = frame.y(target)
+    y = frame.y(metric.target)
     line = Markup('<path class="target" d="M{} {:.1f}H{}"/>').format(frame.left, y, frame.right)
-    return line + text_at(frame.left + 4, y - 6, f"target {formats.percent(target)}", "label halo", "start")
+    return line + text_at(frame.left + 4, y - 6, f"target {formats.score(metric.target, metric.name)}", "label halo", "start")
 
 
 def _band(frame: Frame, line: Line) -> Markup:
@@ -145,11 +146,15 @@ def _here(frame: Frame, line: Line, n: int) -> Markup:
     return drawn.format(line.branch, whiskers, x, value)
 
 
-def _labels(frame: Frame, lines: Sequence[Line], n: int, width: int) -> Markup:
+def _labels(frame: Frame, lines: Sequence[Line], n: int, width: int, metric: Metric) -> Markup:
     """Name and value at full data beside the line's end, spread so that none overlap."""
     wanted = sorted(((_end(frame, line), line) for line in lines), key=lambda pair: pair[0])
     places = spread([y for y, _ in wanted], LINE, frame.top + 14, frame.bottom)
-    parts = [text_at(width - 4, places[0] - LINE, f"% at {formats.rows(n)}", "axis", "end")] if places else []
+    parts = (
+        [text_at(width - 4, places[0] - LINE, f"{'% ' if metric.name in SHARES else ''}at {formats.rows(n)}", "axis", "end")]
+        if places
+        else []
+    )
     for (end, line), y in zip(wanted, places, strict=True):
         weight = " strong" if line.chosen else ""
         parts.append(
@@ -158,7 +163,7 @@ def _labels(frame: Frame, lines: Sequence[Line], n: int, width: int) -> Markup:
             )
         )
         parts.append(text_at(frame.right + 17, y + 4, line.label, f"label t-{line.branch}{weight}", "start"))
-        parts.append(text_at(width - 4, y + 4, _at(line, n), f"label t-{line.branch}{weight}", "end"))
+        parts.append(text_at(width - 4, y + 4, _at(line, n, metric), f"label t-{line.branch}{weight}", "end"))
     return Markup("").join(parts)
 
 
@@ -166,10 +171,11 @@ def _end(frame: Frame, line: Line) -> float:
     return frame.y(line.ahead.value[-1] if line.ahead else line.mean(-1))
 
 
-def _at(line: Line, n: int) -> str:
+def _at(line: Line, n: int, metric: Metric) -> str:
     if line.ahead is None or n not in line.ahead.rows:
         return "–"
-    return f"{100 * line.ahead.value[line.ahead.rows.index(n)]:.1f}"
+    value = line.ahead.value[line.ahead.rows.index(n)]
+    return f"{100 * value:.1f}" if metric.name in SHARES else formats.three(value)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from tasks import formats
 from tasks.evidence import by_pair
 from tasks.params import Params
 from tasks.records import (
+    SHARES,
     Audit,
     Candidates,
     Cell,
@@ -74,12 +75,12 @@ def _content(found: Records) -> dict[str, Any]:
     return {
         "r": found,
         "d": decision,
-        "metric": words.METRICS[decision.metric.name],
+        "metric": words.METRICS.get(decision.metric.name, decision.metric.name),
         "css": (HERE / "page.css").read_text(encoding="utf-8"),
         "verdict": words.verdict(decision),
         "stats": _stats(found),
         "mind": words.mind(decision.flips),
-        "curves": [curves_chart.chart(lines, decision.n_rows, decision.metric.target, width) for width in WIDTHS],
+        "curves": [curves_chart.chart(lines, decision.n_rows, decision.metric, width) for width in WIDTHS],
         "lines": lines,
         "heldout": decision.n_rows if found.folds else max(cell.n_heldout for cell in found.cells()),
         "largest": max((cell.n for cell in found.cells()), default=0),
@@ -90,6 +91,8 @@ def _content(found: Records) -> dict[str, Any]:
         "flips": _flips(decision),
         "waterfall": _waterfall(found.audit),
         "realised": _realised(found),
+        "next_rung": words.next_rung(decision),
+        "trades": _trades(decision),
         "numbers": _numbers(found),
         "pilots": _pilots(found),
     }
@@ -108,23 +111,26 @@ def _stats(found: Records) -> list[dict[str, Any]]:
     if option is None:
         return []
     p = option.predicted
-    metric = words.METRICS[decision.metric.name]
+    metric = words.METRICS.get(decision.metric.name, decision.metric.name)
     quality = (
         Span(value=p.value, low=p.low90, high=p.high90)
         if p.value is not None and p.low90 is not None and p.high90 is not None
         else None
     )
-    place = found.settings.hardware.gpu or "this CPU"
+    place, name = found.settings.hardware.gpu or "this CPU", decision.metric.name
+    year = option.first_year_usd
     return [
         _stat(
             f"Expected {metric.lower().replace('f1', 'F1')}",
             quality,
             decision.metric.target,
             "target",
-            formats.percent,
-            _percents,
+            partial(formats.score, metric=name),
+            partial(_scores, name),
         ),
-        _stat("Computing cost", option.cost_usd, limits.budget_usd, "budget", formats.money, _moneys),
+        _stat(
+            "First-year cost", year and year.model_copy(update={"value": _mean_year(option)}), None, "", formats.money, _moneys
+        ),
         _stat(f"Training time, {place}", option.hours, limits.deadline_hours, "deadline", formats.duration, _durations),
         {
             "name": "Chance to meet all limits",
@@ -159,8 +165,12 @@ def _place_between(low: float, high: float, value: float) -> float:
     return round(100 * (value - low) / (high - low), 2)
 
 
-def _percents(span: Span) -> str:
-    return f"{100 * span.low:.1f}–{100 * span.high:.1f}%"
+def _scores(metric: str, span: Span) -> str:
+    return formats.score_range(span.low, span.high, metric)
+
+
+def _mean_year(option: Option) -> float:
+    return sum(option.parts_usd.values())
 
 
 def _moneys(span: Span) -> str:
@@ -195,27 +205,30 @@ def _line(option: Option, cells: Sequence[Cell], metric: str, folds: bool) -> Li
 
 
 def _axis(decision: Decision) -> dict[str, Any]:
-    """The branch table's scale: ends as shares, ticks every 5 points (or wider), the target."""
-    centre = decision.metric.target
+    """The branch table's scale: ends, ticks, the target. Shares: every 5 points (or wider), not far from the target."""
+    metric = decision.metric
     known = [o.predicted for o in decision.branches if o.predicted.value is not None]
-    if centre is None:
-        centre = max((p.value or 0.0 for p in known), default=0.5)
-    low = max(0.0, centre - STRIP_POINTS, min((p.low90 or 0.0 for p in known), default=0.0) - 0.01)
-    high = min(1.0, centre + STRIP_POINTS, max((p.high90 or 1.0 for p in known), default=1.0) + 0.01)
+    best = max(known, key=lambda p: metric.points(p.value, 0.0), default=None)
+    centre = metric.target if metric.target is not None else (best.value if best else None) or 0.5
+    share = metric.name in SHARES
+    reach = STRIP_POINTS if share else math.inf
+    low = max(0.0, centre - reach, min((p.low90 or 0.0 for p in known), default=0.0) - 0.01)
+    high = min(1.0 if share else math.inf, centre + reach, max((p.high90 or 1.0 for p in known), default=1.0) + 0.01)
     low, high = min(low, centre - 0.02), max(high, centre + 0.02)
-    step = 0.05 if high - low > 0.1 else 0.02
+    step = next((s for s in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if (high - low) / s <= 7), high - low)
     ticks = [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
     at = partial(_place_between, low, high)
+    write: Callable[[float], str] = lambda v: f"{100 * v:g}" if share else formats.short(v)  # noqa: E731
     return {
         "low": low,
         "high": high,
-        "ticks": [(at(t), f"{100 * t:.0f}") for t in ticks if abs(at(t) - at(centre)) > 38],
-        "target": None if decision.metric.target is None else (at(centre), f"target {100 * centre:g}"),
+        "ticks": [(at(t), write(round(t, 6))) for t in ticks if abs(at(t) - at(centre)) > 38],
+        "target": None if metric.target is None else (at(centre), f"target {write(round(centre, 6))}"),
     }
 
 
 def _row(option: Option, found: Records) -> dict[str, Any]:
-    axis, p = _axis(found.decision), option.predicted
+    axis, p, metric = _axis(found.decision), option.predicted, found.decision.metric.name
     at = partial(_place_between, axis["low"], axis["high"])
     strip = None
     if p.value is not None and p.low90 is not None and p.high90 is not None:
@@ -225,11 +238,12 @@ def _row(option: Option, found: Records) -> dict[str, Any]:
         "o": option,
         "name": marks.name(option.branch),
         "base": option.base_model or {"baseline": "linear model", "scratch": "small network"}.get(option.branch, ""),
-        "value": "–" if p.value is None else formats.percent(p.value),
-        "interval": "" if p.low90 is None or p.high90 is None else f"{100 * p.low90:.1f}–{100 * p.high90:.1f}",
+        "value": "–" if p.value is None else formats.score(p.value, metric),
+        "interval": "" if p.low90 is None or p.high90 is None else formats.score_range(p.low90, p.high90, metric).rstrip("%"),
         "strip": strip,
-        "cost": formats.money(option.cost_usd.value) if option.cost_usd else "–",
-        "cost_range": _moneys(option.cost_usd) if option.cost_usd else "not known",
+        "year": words.first_year(option),
+        "year_range": _moneys(option.first_year_usd) if option.first_year_usd else "not known",
+        "cost": f"training {formats.money(option.cost_usd.value)}" if option.cost_usd else "training not known",
         "time": formats.duration(option.hours.value) if option.hours else "–",
         "time_range": _durations(option.hours) if option.hours else "not known",
         "memory": formats.gigabytes(option.peak_gb.value) if option.peak_gb else "–",
@@ -264,7 +278,11 @@ def _flip_row(name: str, group: Sequence[Flip]) -> dict[str, Any]:
         "switch": group[0].side == "switch",
         "below": ends.get("below"),
         "above": ends.get("above"),
-        "no_distance": None if group[0].now else "no limit now" if group[0].now is None else "0 now: no distance",
+        "no_distance": None
+        if group[0].now
+        else "0 now: no distance"
+        if group[0].now == 0
+        else words.amount(name, None) + " now",
         "changes": [{"flip": flip, "text": _change(name, flip)} for flip in changes],
         "none": _none(group[0]),
     }
@@ -274,7 +292,8 @@ def _place(flip: Flip) -> float:
     """Percent of the strip: 50 is now, the ends are a factor of 100 away; for a target, the errors allowed."""
     if not flip.now or isinstance(flip.at, bool) or flip.at is None:
         return 50.0
-    ratio = (1 - flip.now) / max(1 - flip.at, 1e-3) if flip.constraint == "target" else flip.at / flip.now
+    errors = flip.constraint == "target" and flip.now < 1
+    ratio = (1 - flip.now) / max(1 - flip.at, 1e-3) if errors else flip.at / flip.now
     return round(min(max(50 + 50 * math.log10(max(ratio, 1e-9)) / DECADES, 0.0), 100.0), 2)
 
 
@@ -287,7 +306,7 @@ def _change(name: str, flip: Flip) -> str:
 def _none(flip: Flip) -> str:
     if flip.side == "switch":
         return "changes nothing"
-    return "none tried does" if flip.constraint in ("rows", "target") else "none, ÷100 to ×100"
+    return "none, ÷100 to ×100" if flip.now and flip.constraint not in ("rows", "target") else "none tried does"
 
 
 def _waterfall(audit: Audit) -> list[dict[str, Any]]:
@@ -326,14 +345,18 @@ def _realised(found: Records) -> dict[str, Any] | None:
         return None
     took = found.training.measured
     return {
-        "value": formats.percent(done.metrics[metric]),
-        "interval": f"{100 * done.model['low95']:.1f}–{100 * done.model['high95']:.1f}" if "low95" in done.model else "",
-        "predicted": "–" if option.predicted.value is None else formats.percent(option.predicted.value),
-        "predicted_interval": f"{100 * (option.predicted.low90 or 0):.1f}–{100 * (option.predicted.high90 or 0):.1f}",
+        "value": formats.score(done.metrics[metric], metric),
+        "interval": _interval(done.model.get("low95"), done.model.get("high95"), metric),
+        "predicted": "–" if option.predicted.value is None else formats.score(option.predicted.value, metric),
+        "predicted_interval": _interval(option.predicted.low90, option.predicted.high90, metric),
         "time": formats.duration(took.wall_seconds / 3600) if took else "–",
         "time_predicted": formats.duration(option.hours.value) if option.hours else "–",
         "rows": formats.rows(done.rows),
-        "baselines": [(name, formats.percent(values[metric])) for name, values in done.baselines.items()],
+        "memory": formats.gigabytes(took.peak_gb) if took else "–",
+        "memory_predicted": formats.gigabytes(option.peak_gb.value) if option.peak_gb else "–",
+        "baselines": [
+            (name, formats.score(values[metric], metric)) for name, values in done.baselines.items() if metric in values
+        ],
         "differences": [
             (d.against, formats.points(d.value), formats.points(d.low95), formats.points(d.high95)) for d in done.diff
         ],
@@ -342,6 +365,27 @@ def _realised(found: Records) -> dict[str, Any] | None:
             for s in done.slices
         ],
     }
+
+
+def _interval(low: float | None, high: float | None, metric: str) -> str:
+    return "" if low is None or high is None else formats.score_range(low, high, metric).rstrip("%")
+
+
+def _trades(decision: Decision) -> list[dict[str, Any]]:
+    mine = decision.verdict.branch, decision.verdict.base_model
+    return [
+        {
+            "t": trade,
+            "icon": marks.icon(trade.branch, "do_nothing"),
+            "name": marks.name(trade.branch, "do_nothing"),
+            "base": trade.base_model or "",
+            "value": formats.score(trade.value, decision.metric.name),
+            "cost": formats.money(trade.cost_usd),
+            "pays": "at no value" if trade.pays_from_usd is None else f"from {formats.money(trade.pays_from_usd)}",
+            "chosen": (trade.branch, trade.base_model) == mine and trade.branch is not None,
+        }
+        for trade in decision.tradeoff
+    ]
 
 
 def _numbers(found: Records) -> list[dict[str, Any]]:
@@ -353,7 +397,7 @@ def _numbers(found: Records) -> list[dict[str, Any]]:
             "base": cell.base_model or "–",
             "rows": formats.rows(cell.n),
             "seed": cell.seed,
-            "value": formats.percent(getattr(cell.quality, metric)),
+            "value": formats.score(getattr(cell.quality, metric), metric),
             "loss": "–" if cell.quality.log_loss is None else f"{cell.quality.log_loss:.3f}",
             "seconds": formats.three(cell.measured.cpu_seconds),
             "memory": formats.gigabytes(cell.measured.peak_gb),

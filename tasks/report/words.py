@@ -17,6 +17,7 @@ METRICS = {
     "bits_per_byte": "Bits per byte",
     "exact_match": "Exact match",
     "chrf": "chrF",
+    "log_loss": "Log loss",
 }
 CONSTRAINTS = {
     "budget_usd": "Budget",
@@ -27,8 +28,29 @@ CONSTRAINTS = {
     "target": "Target",
     "value_per_point_usd": "Value of a point",
     "usd_per_gpu_hour": "Price of an hour",
+    "months_until_use": "Months until use",
+    "requests_per_month": "Requests a month",
+    "updates_per_year": "Updates a year",
+    "month_of_delay_usd": "Cost of a month's delay",
+    "usd_per_label": "Price of a label",
+    "usd_per_hour": "Hour of an engineer",
     "third_party_weights": "Weights of others",
+    "business_use": "For business",
+    "ownership": "Own it all",
+    "data_may_leave": "Data may leave",
+    "air_gap": "No connection to the outside",
 }
+PARTS = {
+    "training": "training",
+    "people": "people",
+    "failed_attempts": "attempts that fail",
+    "serving": "serving",
+    "updates": "updates",
+    "electricity": "electricity",
+    "delay": "delay",
+}
+NO_LIMITS = ("requests_per_month", "updates_per_year", "month_of_delay_usd", "usd_per_label", "value_per_point_usd")
+"""Settings that, when empty, are not known; other empty ones are no limit."""
 LIFTED = {
     "licences": "licence not allowed",
     "third_party_weights": "weights of others forbidden",
@@ -36,6 +58,15 @@ LIFTED = {
     "deadline_hours": "over the deadline",
     "max_latency_ms": "too slow",
     "max_model_gb": "too large",
+    "months_until_use": "too much work until it serves",
+    "engineers": "nobody to build it",
+    "memory_gb": "too large for the hardware's memory",
+    "business_use": "licence forbids business",
+    "ownership": "not all your own",
+    "may_become_provider": "makes you a provider (EU AI Act)",
+    "data_may_leave": "the data would leave",
+    "air_gap": "needs a connection to the outside",
+    "regions": "the data would leave its region",
     "evidence": "no prediction",
 }
 COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -81,16 +112,29 @@ def _expected(option: Option, decision: Decision) -> str:
     p = option.predicted
     if p.value is None or p.low90 is None or p.high90 is None:
         return "How good it will be could not be predicted."
-    value, low, high = formats.percent(p.value), f"{100 * p.low90:.1f}", formats.percent(p.high90)
-    if decision.metric.name == "accuracy":
-        text = f"We expect it to get {value} of new cases right (90% interval {low} to {high})"
+    name = decision.metric.name
+    value, low, high = (formats.score(v, name) for v in (p.value, p.low90, p.high90))
+    interval = f"(90% interval {low.removesuffix('%')} to {high})"
+    if name == "accuracy":
+        text = f"We expect it to get {value} of new cases right {interval}"
     else:
-        text = f"We expect a macro F1 of {value} (90% interval {low} to {high})"
-    if option.cost_usd and option.hours:
-        money = formats.money(option.cost_usd.value)
-        money = "less than a cent" if money.startswith("<") else f"about {money}"
-        text += f", for {money} of computing, after {formats.duration(option.hours.value)} of training"
+        text = f"We expect a {METRICS.get(name, name).lower().replace('f1', 'F1')} of {value} {interval}"
+    if option.first_year_usd:
+        text += f", for about {first_year(option)} in the first year"
+    if option.hours:
+        text += f", after {formats.duration(option.hours.value)} of training"
     return text + "."
+
+
+def first_year(option: Option) -> str:
+    """The mean cost of the first year."""
+    return formats.money(sum(option.parts_usd.values()))
+
+
+def parts(option: Option) -> str:
+    """What the first year's cost is made of, the largest first."""
+    known = sorted(option.parts_usd.items(), key=lambda part: -part[1])
+    return ", ".join(f"{PARTS.get(name, name)} {formats.money(usd)}" for name, usd in known)
 
 
 def mind(flips: Sequence[Flip]) -> str:
@@ -101,11 +145,7 @@ def mind(flips: Sequence[Flip]) -> str:
 
 def _when(flip: Flip) -> str:
     if flip.side == "switch":
-        return (
-            "no weights of others"
-            if flip.constraint == "third_party_weights"
-            else f"no {flip.constraint.removeprefix('licences: ')} licence"
-        )
+        return _turned(flip)
     name = constraint(flip.constraint).lower()
     value = amount(flip.constraint, flip.at)
     if flip.constraint == "max_latency_ms":
@@ -114,6 +154,14 @@ def _when(flip: Flip) -> str:
         return f"{value} training rows or {'less' if flip.side == 'below' else 'more'}"
     article = "an " if name[0] in "aeiou" else "a "
     return f"{article}{name} of {value} or {'less' if flip.side == 'below' else 'more'}"
+
+
+def _turned(flip: Flip) -> str:
+    if flip.constraint.startswith("licences: "):
+        return f"{'the' if flip.at else 'no'} {flip.constraint.removeprefix('licences: ')} licence"
+    if flip.constraint == "third_party_weights":
+        return "weights of others" if flip.at else "no weights of others"
+    return f"{constraint(flip.constraint).lower()} {'' if flip.at else 'no longer'}".strip()
 
 
 def _becomes(flip: Flip) -> str:
@@ -128,15 +176,16 @@ def constraint(name: str) -> str:
 
 def amount(name: str, value: float | bool | None) -> str:
     if value is None:
-        return "no limit"
+        return "not declared" if name in NO_LIMITS else "no limit"
     if isinstance(value, bool):
-        return "allowed" if value else "forbidden"
-    if name in ("budget_usd", "usd_per_gpu_hour", "value_per_point_usd"):
+        yes, no = ("yes", "no") if name in ("business_use", "ownership", "air_gap") else ("allowed", "forbidden")
+        return yes if value else no
+    if "usd" in name:
         return small_money(value)
     if name == "target":
-        return formats.percent(value)
+        return formats.percent(value) if value <= 1 else formats.three(value)
     unit = {"deadline_hours": " h", "max_latency_ms": " ms", "max_model_gb": " GB"}.get(name, "")
-    return (formats.rows(value) if name == "rows" else formats.short(value)) + unit
+    return (formats.rows(value) if name in ("rows", "requests_per_month") else formats.short(value)) + unit
 
 
 def small_money(usd: float) -> str:
@@ -147,10 +196,11 @@ def small_money(usd: float) -> str:
 def curves_heading(decision: Decision) -> str:
     target, options = decision.metric.target, decision.branches
     if target is None:
-        best = max(options, key=lambda o: o.predicted.value or 0.0)
+        known = [o for o in options if o.predicted.value is not None]
+        best = max(known, key=lambda o: decision.metric.points(o.predicted.value, 0.0), default=options[0])
         return f"{_name(best)} is predicted to do best with the data you have"
     likely = [o for o in options if (o.p_target or 0.0) >= LIKELY]
-    said = formats.percent(target).replace(".0%", "%")
+    said = formats.score(target, decision.metric.name).replace(".0%", "%")
     if not likely:
         return f"No option is likely to reach {said} with the data you have"
     if len({o.branch for o in likely}) == 1:
@@ -175,14 +225,49 @@ def why(option: Option, decision: Decision) -> Sentence:
     if option.excluded_by:
         first = option.excluded_by[0]
         return Sentence("Excluded:", f"{LIFTED.get(first.constraint, first.constraint)}; {first.lifted_by}")
-    target, value = decision.metric.target, option.predicted.value
+    metric, value = decision.metric, option.predicted.value
     note = f"Not continued: {option.note}" if option.status == "not_continued" and option.note else ""
-    if target is not None and value is not None and value < target:
-        return Sentence("", f"Misses the target by {formats.points(max(target - value, 0.001))} points. {note}".strip())
+    if value is not None and not metric.reached(value):
+        behind = formats.short(max(round(metric.points(metric.target, value), 1), 0.1))
+        return Sentence("", f"Misses the target by {behind} points. {note}".strip())
     best = chosen(decision)
-    if best and value is not None and best.predicted.value is not None and value < best.predicted.value:
-        return Sentence("", f"{formats.points(best.predicted.value - value)} points below the choice. {note}".strip())
+    if best and value is not None and best.predicted.value is not None and metric.points(best.predicted.value, value) > 0:
+        behind = formats.points(metric.points(best.predicted.value, value) / 100)
+        return Sentence("", f"{behind} points below the choice. {note}".strip())
     return Sentence("", note or "Costs more than the choice, or is less sure.")
+
+
+def tradeoff_heading(decision: Decision) -> str:
+    """From which value of a point the choice pays."""
+    option, trades = chosen(decision), decision.tradeoff
+    mine = next((t for t in trades if option and (t.branch, t.base_model) == (option.branch, option.base_model)), None)
+    if option and mine and mine.pays_from_usd is not None:
+        return f"{_capital(_name(option))} pays from {formats.money(mine.pays_from_usd)} a year for one point"
+    steps = [t for t in trades if t.branch and t.pays_from_usd is not None]
+    if not steps:
+        return "Nothing beats doing nothing at any value of a point"
+    return f"From {formats.money(steps[0].pays_from_usd)} a year for one point, {marks.name(steps[0].branch).lower()} pays"
+
+
+def next_rung(decision: Decision) -> Sentence:
+    found = decision.next_rung
+    if found is None or found.offer is None:
+        return Sentence("Next rung, none:", f"{found.reason if found else 'not asked'}.")
+    bought = {True: "worth buying", False: "not bought", None: "undecided"}[found.buy]
+    return Sentence(f"Next rung, {bought}:", f"{found.reason}.")
+
+
+def scratch_note(decision: Decision) -> str:
+    """Both verdicts on training from scratch."""
+    said = []
+    for one in decision.scratch:
+        if one.predicted is None or one.rows is None:
+            said.append(f"With {one.terms}: not known ({one.note}).")
+        else:
+            value, better = formats.score(one.predicted, decision.metric.name), formats.chance(one.p_better)
+            way = "With the computing of the best fine-tuning" if one.terms == "equal compute" else "Trained to convergence"
+            said.append(f"{way} ({formats.rows(one.rows)} rows; {one.note}): {value}, better with a chance of {better}.")
+    return " ".join(said)
 
 
 def map_heading(decision: Decision) -> str:
@@ -249,7 +334,7 @@ def realised_heading(decision: Decision, evaluation: Evaluation) -> str:
         return "Nothing was trained"
     value, p = evaluation.metrics[decision.metric.name], option.predicted
     inside = p.low90 is not None and p.high90 is not None and p.low90 <= value <= p.high90
-    return f"Realised {formats.percent(value)}: {'inside' if inside else 'outside'} the predicted interval"
+    return f"Realised {formats.score(value, decision.metric.name)}: {'inside' if inside else 'outside'} the predicted interval"
 
 
 def _name(option: Option) -> str:
