@@ -7,6 +7,7 @@ lets it train for as long as it likes hides what that costs.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -72,12 +73,14 @@ def _equal_compute(evidence: Evidence, n: int, scratch: int, best: int) -> Scrat
     if pays is None or needed is None:
         note = "the hours are not known"
         return ScratchVerdict(terms="equal compute", rows=None, predicted=None, against=None, p_better=None, note=note)
-    low, high, limit = 1, n, float(np.median(pays))
-    while high - low > 1:  # the most rows that cost no more
-        middle = (low + high) // 2
-        hours = evidence.needs(pair, middle).hours
-        low, high = (middle, high) if hours is not None and np.median(hours) <= limit else (low, middle)
-    return _verdict(evidence, "equal compute", n if np.median(needed) <= limit else low, n, scratch, best)
+    limit = float(np.median(pays))
+    if np.median(needed) <= limit:
+        return _verdict(evidence, "equal compute", n, n, scratch, best)
+    # from many rows to few: smaller runs may have more epochs, so that the hours are no monotone function of the rows
+    tried = [round(n / 2 ** (k / 8)) for k in range(1, 8 * math.ceil(math.log2(n)))]
+    hours = ((rows, evidence.needs(pair, rows).hours) for rows in tried if rows > 0)
+    fits = next((rows for rows, taken in hours if taken is not None and np.median(taken) <= limit), 1)
+    return _verdict(evidence, "equal compute", fits, n, scratch, best)
 
 
 def _verdict(

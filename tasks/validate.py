@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Measure:
 def main(truth: Path, written: Path) -> list[Measure]:
     started = time.process_time()
     measures = [*hours(truth), *speed(truth), *peaks(truth), *bad_runs(truth), *contested(truth), *base_ranking()]
-    measures += curves(truth)
+    measures += [*curves(truth), *decisions()]
     _show(measures)
     print(f"in {time.process_time() - started:.0f} CPU-seconds (at most 60 were wanted)")
     text = json.dumps(record(measures), indent=1)
@@ -240,17 +240,28 @@ def base_ranking() -> list[Measure]:
     return [Measure(**row) for row in benchmark.validate()]
 
 
-# ---- curves ----------------------------------------------------------------------------------------------------------
+# ---- curves and decisions ----------------------------------------------------------------------------------------------
 
 
 def curves(truth: Path) -> list[Measure]:
-    """What the benchmark of learning curves measures, where its data are at hand (a checkout with its tests)."""
+    """What the benchmark of learning curves measures."""
+    benchmark = _benchmark("curves")
+    return [Measure(**row) for row in benchmark.validate(truth)] if benchmark else []
+
+
+def decisions() -> list[Measure]:
+    """What the benchmark of constructed pilot tables measures."""
+    benchmark = _benchmark("decisions")
+    return [Measure(**row) for row in benchmark.validate()] if benchmark else []
+
+
+def _benchmark(name: str) -> Any:
+    """The benchmark, where its code and data are at hand (a checkout with its tests)."""
     try:
-        benchmark = importlib.import_module("tests.benchmarks.curves")
+        return importlib.import_module(f"tests.benchmarks.{name}")
     except ModuleNotFoundError:
-        print("curves: tests/benchmarks is not here; their figures are left out", file=sys.stderr)
-        return []
-    return [Measure(**row) for row in benchmark.validate(truth)]
+        print(f"{name}: tests/benchmarks is not here; their figures are left out", file=sys.stderr)
+        return None
 
 
 def _show(measures: Sequence[Measure]) -> None:
