@@ -108,8 +108,10 @@ def _both_sides(lever: Lever, old: Choice) -> list[Flip]:
 
 
 def _side(lever: Lever, old: Choice, start: float, end: float) -> Flip | None:
-    """The nearest change from `start` towards `end`."""
+    """The nearest change from `start` towards `end`; `start` itself, if it is not what holds now and changes the verdict."""
     kept, up = start, end > start
+    if start != lever.now and (new := choose(lever.move(start))).what != old.what:
+        return _flip(lever, start, new, up)
     for value in lever.steps(start, end):
         if choose(lever.move(value)).what != old.what:
             at = _number(_bisect(lever.move, old, _index(kept, floor=up), _index(value, floor=True)))

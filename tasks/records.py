@@ -597,6 +597,26 @@ class Evaluation(Record):
     rows: int
 
 
+class Beside(Record):
+    """One quantity as the decision foretold it, and as it came true."""
+
+    name: str
+    predicted: Span | None
+    realised: float | None
+    inside: bool | None
+    """Of the 90 % interval; null where either is not known."""
+
+
+class Realised(Record):
+    """What the decision foretold of its choice, and what came true: written after the evaluation."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["finished", "nothing_to_do"]
+    branch: str | None
+    base_model: str | None
+    quantities: list[Beside]
+
+
 R = TypeVar("R", bound=Record)
 
 

@@ -1,15 +1,16 @@
-"""Write the report: `python -m tasks.report results results/report.html`."""
+"""Write the report, and what came true: `python -m tasks.report results results/report.html results/realised.json`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tasks import params, records, stage
+from tasks.realised import realised
 from tasks.records import Audit, Candidates, Context, Decision, Evaluation, Pilot, Shortlist, Training
 from tasks.report.page import Records, page
 
 
-def main(results: Path, out: Path) -> None:
+def main(results: Path, out: Path, beside: Path) -> None:
     settings = params.load()
     names = settings.pilots.branches
     found = Records(
@@ -27,6 +28,7 @@ def main(results: Path, out: Path) -> None:
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page(found), encoding="utf-8")
+    records.write(realised(found.decision, found.training, found.evaluation), beside)
 
 
 if __name__ == "__main__":

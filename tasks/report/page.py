@@ -89,6 +89,7 @@ def _content(found: Records) -> dict[str, Any]:
         "maps": [map_chart.chart(decision.map, decision.n_rows, _budget(found), decision.crossover, width) for width in WIDTHS],
         "map_verdicts": map_chart.verdicts(decision.map),
         "flips": _flips(decision),
+        "idle": [words.constraint(f.constraint).lower() for f in decision.flips if _idle([f])],
         "waterfall": _waterfall(found.audit),
         "realised": _realised(found),
         "next_rung": words.next_rung(decision),
@@ -266,7 +267,12 @@ def _flips(decision: Decision) -> list[dict[str, Any]]:
     rows: dict[str, list[Flip]] = {}
     for flip in decision.flips:
         rows.setdefault(flip.constraint, []).append(flip)
-    return [_flip_row(name, group) for name, group in rows.items()]
+    return [_flip_row(name, group) for name, group in rows.items() if not _idle(group)]
+
+
+def _idle(group: Sequence[Flip]) -> bool:
+    """A setting that is empty now, and changes nothing at any value tried."""
+    return all(flip.now is None and flip.at is None for flip in group)
 
 
 def _flip_row(name: str, group: Sequence[Flip]) -> dict[str, Any]:

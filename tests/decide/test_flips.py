@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,22 +17,42 @@ def case() -> Case:
     return case_of(synthetic.inputs(synthetic.settings(constraints={"budget_usd": 0.01, "deadline_hours": 0.1})))
 
 
+@pytest.fixture(scope="module")
+def valued() -> Case:
+    """The same with a value for everything."""
+    aim: dict[str, object] = {
+        "value_per_point_usd": 500,
+        "month_of_delay_usd": 1000,
+        "requests_per_month": 1e5,
+        "updates_per_year": 2,
+    }
+    return case_of(synthetic.inputs(synthetic.settings(objective=aim, team={"usd_per_label": 0.5})))
+
+
 def moved(case: Case, name: str, value: float) -> Case:
-    constraint: Callable[[], Case] = lambda: replace(case, constraints=case.constraints.model_copy(update={name: value}))  # noqa: E731
     if name == "rows":
         return replace(case, n=round(value))
-    if name == "target":
-        return replace(case, objective=case.objective.model_copy(update={name: value}))
     if name == "usd_per_gpu_hour":
         low, high = case.hardware.usd_per_gpu_hour
         return replace(case, hardware=case.hardware.model_copy(update={name: (low * value / high, value)}))
-    return constraint()
+    section = next(s for s in ("constraints", "objective", "team") if name in type(getattr(case, s)).model_fields)
+    return replace(case, **{section: getattr(case, section).model_copy(update={name: value})})
 
 
-def test_deciding_at_each_flip_gives_its_verdict_and_its_neighbour_keeps_the_old_one(case: Case) -> None:
+@pytest.mark.parametrize(
+    ("which", "names"),
+    [
+        ("case", {"budget_usd", "deadline_hours", "rows", "target", "max_latency_ms", "months_until_use"}),
+        ("valued", {"value_per_point_usd", "usd_per_hour", "usd_per_label", "month_of_delay_usd", "updates_per_year", "rows"}),
+    ],
+)
+def test_deciding_at_each_flip_gives_its_verdict_and_its_neighbour_keeps_the_old_one(
+    request: pytest.FixtureRequest, which: str, names: set[str]
+) -> None:
+    case: Case = request.getfixturevalue(which)
     old = choose(case).what
     numbers = [flip for flip in flips(case) if flip.at is not None and flip.side != "switch"]
-    assert {"budget_usd", "deadline_hours", "rows", "target"} <= {flip.constraint for flip in numbers}
+    assert names <= {flip.constraint for flip in numbers}
     for flip in numbers:
         assert choose(moved(case, flip.constraint, float(flip.at or 0))).what == (flip.to_status, flip.to_branch), flip
         assert choose(moved(case, flip.constraint, beside(flip))).what == old, flip

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from html import escape
+from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 
 from tasks import formats, records
 from tasks.decide import Inputs
-from tasks.records import Decision
+from tasks.records import Decision, Realised
 from tasks.report.__main__ import main
 from tasks.report.svg import smooth
 from tests.decide import synthetic
@@ -20,7 +20,7 @@ VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 def reported(given: Inputs, folder: Path) -> tuple[str, Decision]:
     after.write(given, folder)
-    main(folder, folder / "report.html")
+    main(folder, folder / "report.html", folder / "realised.json")
     return (folder / "report.html").read_text(encoding="utf-8"), records.read(Decision, folder / "decision.json")
 
 
@@ -74,6 +74,28 @@ def test_each_anchor_leads_somewhere(report: tuple[str, Decision]) -> None:
 
 def test_what_was_realised_stands_beside_what_was_predicted(report: tuple[str, Decision]) -> None:
     assert "Realised 82.3%" in report[0]
+
+
+def test_what_came_true_is_a_record_of_its_own(tmp_path: Path) -> None:
+    _, decision = reported(synthetic.inputs(), tmp_path)
+    came = {q.name: q for q in records.read(Realised, tmp_path / "realised.json").quantities}
+    assert came["accuracy"].realised == 0.823
+    option = decision.branches[0]
+    assert option.predicted.low90 is not None
+    assert option.predicted.high90 is not None
+    assert came["accuracy"].inside == (option.predicted.low90 <= 0.823 <= option.predicted.high90)
+    assert came["hours"].realised == 165 / 3600
+    reported(synthetic.inputs(synthetic.settings(constraints={"budget_usd": 0})), tmp_path)
+    assert records.read(Realised, tmp_path / "realised.json").status == "nothing_to_do"
+
+
+def test_the_break_even_the_next_rung_and_what_was_assumed_stand_there(report: tuple[str, Decision]) -> None:
+    page, decision = report
+    pays = [trade.pays_from_usd for trade in decision.tradeoff if trade.pays_from_usd]
+    assert pays
+    assert all(f"from {formats.money(usd)} a year" in page for usd in pays)
+    assert "Next rung, " in page
+    assert all(line in unescape(page) for line in decision.assumed)
 
 
 def test_an_impossible_budget_is_reported_with_the_way_out(tmp_path: Path) -> None:
