@@ -2,8 +2,8 @@
 
 1. Options that break a hard limit are out (`tasks.constraints`). None left: `no_branch_fits`.
 2. With a declared value of a point: the least expected regret in USD, the worth of a year's points over guessing minus the
-   first year's cost (`tasks.first_year`), draw by draw. Doing nothing costs a year of delay; labelling more is weighed too
-   where a label has a price.
+   first year's cost (`tasks.first_year`), draw by draw; the target is then reported, not asked for. Doing nothing costs a
+   year of delay; labelling more is weighed too where a label has a price.
 3. Without: the cheapest option that meets the target with probability MEETS. None does: the best one, and `label_more` if
    the target lies beyond its 90 % interval while more rows, within 32 times the largest rung, would reach it. Where not
    even the best does better than guessing with probability MEETS: `do_nothing`.

@@ -147,7 +147,7 @@ def _stat(name: str, span: Span | None, limit: float | None, word: str, write: A
         return {"name": name, "value": "not known", "squares": None}
     shown = [span.low, span.high] + ([limit] if limit is not None else [])
     low, high = min(shown), max(shown)
-    room = (high - low) * 0.15 or abs(high) * 0.1 or 1.0
+    room = max((high - low) * 0.15, abs(high) * 0.02) or 1.0
     scale = partial(_place_between, low - room, high + room)
     return {
         "name": name,
@@ -387,7 +387,7 @@ def _trades(decision: Decision) -> list[dict[str, Any]]:
             "base": trade.base_model or "",
             "value": formats.score(trade.value, decision.metric.name),
             "cost": formats.money(trade.cost_usd),
-            "pays": "at no value" if trade.pays_from_usd is None else f"from {formats.money(trade.pays_from_usd)}",
+            "pays": "at no value" if trade.pays_from_usd is None else f"from {formats.money(trade.pays_from_usd)} a year",
             "chosen": (trade.branch, trade.base_model) == mine and trade.branch is not None,
         }
         for trade in decision.tradeoff

@@ -51,6 +51,19 @@ PARTS = {
 }
 NO_LIMITS = ("requests_per_month", "updates_per_year", "month_of_delay_usd", "usd_per_label", "value_per_point_usd")
 """Settings that, when empty, are not known; other empty ones are no limit."""
+PHRASES = {
+    "max_latency_ms": "answers within {}",
+    "max_model_gb": "a model of {}",
+    "rows": "{} training rows",
+    "requests_per_month": "{} requests a month",
+    "updates_per_year": "{} updates a year",
+    "usd_per_hour": "engineers at {} an hour",
+    "usd_per_gpu_hour": "computing at {} an hour",
+    "usd_per_label": "labels at {}",
+    "month_of_delay_usd": "{} for a month of delay",
+    "months_until_use": "{} months until use",
+    "value_per_point_usd": "{} a year for a point",
+}
 LIFTED = {
     "licences": "licence not allowed",
     "third_party_weights": "weights of others forbidden",
@@ -148,12 +161,11 @@ def _when(flip: Flip) -> str:
         return _turned(flip)
     name = constraint(flip.constraint).lower()
     value = amount(flip.constraint, flip.at)
-    if flip.constraint == "max_latency_ms":
-        return f"answers within {value}"
-    if flip.constraint == "rows":
-        return f"{value} training rows or {'less' if flip.side == 'below' else 'more'}"
+    more = "or less" if flip.side == "below" else "or more"
+    if flip.constraint in PHRASES:
+        return f"{PHRASES[flip.constraint].format(value)} {more}"
     article = "an " if name[0] in "aeiou" else "a "
-    return f"{article}{name} of {value} or {'less' if flip.side == 'below' else 'more'}"
+    return f"{article}{name} of {value} {more}"
 
 
 def _turned(flip: Flip) -> str:
@@ -241,6 +253,8 @@ def tradeoff_heading(decision: Decision) -> str:
     """From which value of a point the choice pays."""
     option, trades = chosen(decision), decision.tradeoff
     mine = next((t for t in trades if option and (t.branch, t.base_model) == (option.branch, option.base_model)), None)
+    if option and mine and mine.pays_from_usd == 0:
+        return f"{_capital(_name(option))} pays whatever a point is worth, until another overtakes it"
     if option and mine and mine.pays_from_usd is not None:
         return f"{_capital(_name(option))} pays from {formats.money(mine.pays_from_usd)} a year for one point"
     steps = [t for t in trades if t.branch and t.pays_from_usd is not None]

@@ -6,8 +6,8 @@ engine; the engine sees noisy cells alone. Worlds are drawn at random from wide 
 until each verdict that there is has as many as asked for. Two kinds are counted:
 
 * clear: the best verdict leads every other by MARGIN points' worth (without a value: every option stands MARGIN points
-  from the target, or the best one from the second), and limits stand a factor 2 from every true cost. A wrong verdict is
-  then an error of the engine, not of the pilot's noise.
+  from the target and from guessing, or the best one from the second), and limits stand a factor 2 from every true cost.
+  That is about half the width of the engine's own 90 % intervals at 16 times the largest rung: noise alone can still win.
 * as drawn: nothing is asked of the margins. A verdict counts as right if it loses no more than half a point's worth. Beside
   the engine stand rules that people use: the articles' rule of thumb, fine-tune always, the best last value.
 """
@@ -211,8 +211,8 @@ def allowed(world: World, branch: str, n: int, slack: float = 1.0) -> bool:
     return all(limit is None or used * slack <= limit for used, limit in taken)
 
 
-def losses(world: World) -> dict[Verdict, float] | None:
-    """What each verdict loses against the best one, in points (of their worth); None where it is not defined."""
+def losses(world: World) -> dict[Verdict, float]:
+    """What each verdict loses against the best one, in points (of their worth); a verdict not in it is wrong."""
     left = [branch for branch in BRANCHES if allowed(world, branch, world.n)]
     if not left:
         return {("no_branch_fits", None): 0.0}
@@ -261,16 +261,22 @@ def verdict_of(branch: str) -> Verdict:
 
 def is_clear(world: World) -> bool:
     loss = losses(world)
-    if loss is None or any(allowed(world, b, world.n) != allowed(world, b, world.n, s) for b in BRANCHES for s in (0.5, 2.0)):
+    if any(allowed(world, b, world.n) != allowed(world, b, world.n, slack) for b in BRANCHES for slack in (0.5, 2.0)):
         return False
-    if world.objective.value_per_point_usd is None and world.objective.target is not None:
-        left = [branch for branch in BRANCHES if allowed(world, branch, world.n)]
-        ends = [world.truth[b].accuracy(n) for b in left for n in (world.n, LARGEST)]
-        costs = sorted(first_year(world, b, world.n) for b in left)
-        apart = all(dear > 1.05 * cheap for cheap, dear in pairwise(costs))
-        if any(abs(100 * (end - world.objective.target)) < MARGIN for end in ends) or not apart:
-            return False
-    return sorted(loss.values())[1:2] == [] or sorted(loss.values())[1] >= MARGIN
+    if ("no_branch_fits", None) not in loss and not world.objective.value_per_point_usd and not _stands_apart(world):
+        return False
+    behind = sorted(loss.values())[1:2]
+    return not behind or behind[0] >= MARGIN
+
+
+def _stands_apart(world: World) -> bool:
+    """Without a value: no option near the target, or guessing, now or with the most rows; no two of nearly the same cost."""
+    left = [branch for branch in BRANCHES if allowed(world, branch, world.n)]
+    marks = [mark for mark in (world.objective.target, world.guessing) if mark is not None]
+    ends = [world.truth[b].accuracy(n) for b in left for n in (world.n, LARGEST)]
+    costs = sorted(first_year(world, b, world.n) for b in left)
+    near = any(abs(100 * (end - mark)) < MARGIN for end in ends for mark in marks)
+    return not near and all(dear > 1.05 * cheap for cheap, dear in pairwise(costs))
 
 
 # ---- what the engine sees --------------------------------------------------------------------------------------------------
@@ -338,8 +344,8 @@ def clear_worlds(each: int, first: int = 0) -> dict[Verdict, list[World]]:
     while any(len(worlds) < each for worlds in found.values()):
         world = draw(seed)
         loss = losses(world)
-        best = min(loss, key=lambda verdict: loss[verdict]) if loss else None
-        if best is not None and len(found[best]) < each and is_clear(world):
+        best = min(loss, key=lambda verdict: loss[verdict])
+        if len(found[best]) < each and is_clear(world):
             found[best].append(world)
         seed += 1
     return found
@@ -371,8 +377,7 @@ JUDGES: dict[str, Judge] = {"engine": engine, "rule of thumb": rule_of_thumb, "b
 
 
 def right(world: World, verdict: Verdict) -> bool:
-    loss = losses(world) or {}
-    return loss.get(verdict, math.inf) <= HALF_A_POINT
+    return losses(world).get(verdict, math.inf) <= HALF_A_POINT
 
 
 def count(each: int) -> tuple[dict[Verdict, float], Counter[tuple[Verdict, Verdict]]]:
@@ -392,7 +397,7 @@ def as_drawn(worlds: int, first: int = 10**6) -> dict[str, tuple[float, float]]:
     lost: dict[str, list[float]] = defaultdict(list)
     for seed in range(first, first + worlds):
         world = draw(seed)
-        loss, case = losses(world) or {}, case_of(world)
+        loss, case = losses(world), case_of(world)
         for name, judge in JUDGES.items():
             verdict = judge(world, case)
             hits[name].append(right(world, verdict))
