@@ -43,7 +43,7 @@ VERDICTS = (
     ("do_nothing", None),
     ("no_branch_fits", None),
 )
-RUNGS, SEEDS, HELDOUT, CORES = (125, 250, 500, 1000), 3, 1000, 2.0
+RUNGS, SEEDS, HELDOUT = (125, 250, 500, 1000), 3, 1000
 MARGIN = 3.0  # points
 HALF_A_POINT = 0.5
 LARGEST = 32 * RUNGS[-1]
@@ -74,7 +74,7 @@ class Truth:
         return 1 - self.c - self.a * (n / 100) ** -self.b
 
     def hours(self, n: float) -> float:
-        return self.seconds * n * self.epochs / CORES / 3600
+        return self.seconds * n * self.epochs / 3600
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def first_year(world: World, branch: str, n: int) -> float:
     tries, chance = attempts(beta)
     usd += (aim.month_of_delay_usd or 0) * float(chance @ np.minimum(tries * months, 12))
     usd += (aim.updates_per_year or 0) * (training + people / 4)
-    return usd + (aim.requests_per_month or 0) * 12 * one.ms / 1000 / CORES / 3600 * price
+    return usd + (aim.requests_per_month or 0) * 12 * one.ms / 1000 / 3600 * price
 
 
 def beta_of(branch: str, world: World) -> tuple[float, float] | None:
@@ -320,7 +320,7 @@ def _cell(world: World, branch: str, n: int, seed: int) -> Cell:
         quality=Quality(accuracy=min(max(measured, 0.0), 1.0)),
         measured=Measured(
             cpu_seconds=cpu,
-            wall_seconds=cpu / CORES,
+            wall_seconds=cpu,
             predict_cpu_seconds=one.ms * HELDOUT / 1000,
             peak_gb=1.0,
             model_gb=one.gb,
