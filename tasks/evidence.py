@@ -150,9 +150,9 @@ class Evidence:
     def paired(self, n: int, left: tuple[int, ...]) -> tuple[Array, Array]:
         """Draws of the pairs `left`, (len(left), DRAWS), to be compared with each other, and their means, (len(left),).
 
-        The highest of many extrapolations is mostly the luckiest one. So where the backtested rule (`curves.choose`) does
-        not believe that a pair overtakes the leader, its difference from the leader is shifted until it does so in no more
-        of the draws than that rule grants. Raises ValueError if a prediction was refused.
+        The highest of many extrapolations is mostly the luckiest one. So an extrapolated lead over the leader at the last
+        rung that the backtested rule (`curves.choose`) does not believe counts as none: the pair's draws are shifted until
+        their mean is the leader's. Raises ValueError if a prediction was refused.
         """
         if (n, left) not in self._paired:
             draws = [self.at(n)[i].quality for i in left]
@@ -183,10 +183,10 @@ def _known(draws: Array | None) -> Array:
 
 
 def _believed(ahead: Array, chance: float) -> Array:
-    """Draws of a lead, not above 0 in more than `chance` of them unless that is believed; nan: the leader's own."""
+    """Draws of a lead, not above 0 on average unless that is believed; nan: the leader's own."""
     if math.isnan(chance) or chance > curves.table()["choice"]["threshold"]:
         return ahead
-    return ahead - max(0.0, float(np.quantile(ahead, 1 - chance)))
+    return ahead - max(0.0, float(ahead.mean()))
 
 
 def pairs(

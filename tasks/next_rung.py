@@ -127,5 +127,6 @@ def _why(best: Offer, pays: float | None, chosen: Choice, case: Case) -> str:
     if best.gain < 0.005:
         return f"{_what(best)}, the most telling one, would not change the choice"
     price = "at a cost that is not known" if best.cost_usd is None else f"for {formats.money(best.cost_usd)}"
-    pay = f": it pays if a point is worth more than {formats.money(pays)} a year" if pays is not None else ""
+    worth = "anything at all" if pays is not None and pays < 0.01 else f"more than {formats.money(pays)} a year"
+    pay = "" if pays is None else f": it pays if a point is worth {worth}"
     return f"{_what(best)} would make the choice {formats.three(best.gain)} points better on average, {price}{pay}"
