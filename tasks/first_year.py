@@ -233,6 +233,8 @@ def assumed(
         said.append("hardware.watts is empty: the price of electricity could not be used.")
     if team.usd_per_label is None:
         said.append("team.usd_per_label is empty: more labelled rows are not weighed against their price.")
+    else:
+        said.append("More labelled rows are taken to be there at once: only their price counts.")
     return said + sorted({f"Not known: {o.needs.reason}." for o in outlooks if o.needs.reason})
 
 
