@@ -36,4 +36,5 @@ def _predicted(option: Option) -> Span | None:
 
 def _peak(option: Option) -> Span | None:
     """Only its upper end is foretold."""
-    return option.peak_gb and Span(value=option.peak_gb.value, low=0.0, high=option.peak_gb.high)
+    peak = option.peak_gb
+    return Span(value=peak.value, low=0.0, high=peak.high) if peak else None
