@@ -43,11 +43,12 @@ def merged(text: str, given: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-def _update(node: Any, given: dict[str, Any]) -> bool:
+def _update(node: Any, given: dict[str, Any], sections: bool = True) -> bool:
+    """`sections`: the dictionaries in `given` are sections of the settings; inside of one they are values."""
     changed = False
     for key, value in given.items():
-        if isinstance(value, dict):
-            changed |= _update(node.setdefault(key, type(node)()), value)
+        if sections and isinstance(value, dict):
+            changed |= _update(node.setdefault(key, type(node)()), value, sections=False)
         elif key not in node or node[key] != value:
             node[key] = _leaf(value)
             changed = True
@@ -55,13 +56,13 @@ def _update(node: Any, given: dict[str, Any]) -> bool:
 
 
 def _leaf(value: Any) -> Any:
-    """As people write it: lists in one line, 77 rather than 77.0."""
-    from ruamel.yaml.comments import CommentedSeq
+    """As people write it: lists and tables in one line, 77 rather than 77.0."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if not isinstance(value, list):
+    if not isinstance(value, list | dict):
         return value
-    line = CommentedSeq(value)
+    line: Any = CommentedSeq(value) if isinstance(value, list) else CommentedMap({k: _leaf(v) for k, v in value.items()})
     line.fa.set_flow_style()
     return line

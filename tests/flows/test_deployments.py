@@ -159,6 +159,7 @@ def test_every_value_of_the_form_can_be_written_and_read_back_with_the_comments_
         "data": {"id": "key", "max_rows": None},
         "constraints": {"licences": ["mit"], "max_latency_ms": 20.5},
         "hardware": {"gpu": "A100", "usd_per_gpu_hour": [1.0, 2.5]},
+        "team": {"people_hours": {"full": 20.0}, "fine_tunings": [3, 1]},
         "pilots": {"branches": ["probe", "full"], "rungs": [10, 20]},
     }
     (repo / "params.yaml").write_text(form.merged(text, given))
