@@ -84,7 +84,7 @@ def _take(work: Work[Any], items: Sequence[Any], place: Any, done: Any, errors: 
     _limit_threads(machine.cores() // processes())
     try:
         while (k := _next(place)) < len(items):
-            work(items[k], lambda share, k=k: done.__setitem__(k, share))
+            work(items[k], partial(done.__setitem__, k))
             done[k] = 1.0
     except UserError as error:
         errors.put(error)
