@@ -15,14 +15,15 @@ from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
-from tasks import choice, first_year, formats, params, records, stage
+from tasks import bases, choice, feasibility, first_year, formats, params, records, stage, target
 from tasks.choice import Case, Choice, choose, meets, name_of, regrets, together, within
 from tasks.constraints import provider_share
 from tasks.crossover import crossover, scratch_verdicts
 from tasks.decision_map import decision_map
-from tasks.evidence import DRAWS, Evidence, Needs, Outlook, Pair, measured_here, not_known_on, pairs
+from tasks.evidence import DRAWS, Evidence, Outlook, pairs
 from tasks.first_year import Terms
 from tasks.flips import flips
+from tasks.needs import needs
 from tasks.next_rung import next_rung
 from tasks.params import Params
 from tasks.recipes import recipe
@@ -40,6 +41,7 @@ from tasks.records import (
     Pilot,
     Plan,
     Predicted,
+    ScratchFeasibility,
     Shortlist,
     Trade,
 )
@@ -107,7 +109,7 @@ def case_of(inputs: Inputs) -> Case:
         metric=Metric.of(settings.objective.metric, None),
         folds=any(screen.regime == "cross-validation" for screen in inputs.screens.values()),
         test_rows=audit.test.rows,
-        needs=partial(_needs, settings),
+        needs=partial(needs, settings),
     )
     return Case(
         evidence,
@@ -118,12 +120,6 @@ def case_of(inputs: Inputs) -> Case:
         settings.team,
         _guessing(inputs),
     )
-
-
-def _needs(settings: Params, pair: Pair, n: int) -> Needs:
-    """Hours, memory and speed of one run on the hardware that `hardware` names: where the estimate of a GPU joins in."""
-    task, gpu = settings.use_case.task, settings.hardware.gpu
-    return measured_here(pair, task, n) if gpu is None else not_known_on(gpu, pair, task, n)
 
 
 def plan_for(chosen: Choice, task: str, n: int) -> Plan:
@@ -167,7 +163,36 @@ def _decision(inputs: Inputs, case: Case, chosen: Choice) -> Decision:
         next_rung=next_rung(case, chosen),
         scratch=scratch_verdicts(case.evidence, case.n),
         break_even=_break_even(turned, crossed, trades, chosen),
+        scratch_feasible=_scratch_feasible(inputs, case),
+        bases=bases.ranked(inputs.screens["probe"].cells, inputs.candidates.candidates) if "probe" in inputs.screens else [],
+        doubts=_doubts(case),
     )
+
+
+def _scratch_feasible(inputs: Inputs, case: Case) -> ScratchFeasibility | None:
+    """Text and budget against what training from scratch wants; None where that is no branch or its shape is unknown."""
+    pair, settings = next((p for p in case.evidence.pairs if p.branch == "scratch"), None), inputs.settings
+    plan = recipe("scratch", settings.use_case.task, case.n) if pair else {}
+    shape, lengths = target.shape_for(None, plan), target.lengths_of(pair.cells, None, plan) if pair else None
+    if shape is None or lengths is None:
+        return None
+    hardware, limits = settings.hardware, settings.constraints
+    low, high = hardware.usd_per_gpu_hour
+    return feasibility.of_hardware(
+        inputs.audit.words["mean"] * case.n,
+        inputs.candidates,
+        (target.block_params(shape) * shape.layers, float(plan.get("epochs", 1))),
+        (hardware.gpu, hardware.count, (low + high) / 2),
+        (limits.budget_usd, limits.deadline_hours),
+        settings.objective.requests_per_month,
+        lengths.mean,
+    )
+
+
+def _doubts(case: Case) -> list[str]:
+    """Settings of the hardware that cannot be right."""
+    hardware = case.hardware
+    return target.doubts(hardware.gpu, hardware.count, hardware.usd_per_gpu_hour) if hardware.gpu else []
 
 
 def _break_even(turned: Sequence[Flip], crossed: Crossover, trades: Sequence[Trade], chosen: Choice) -> dict[str, float | None]:
@@ -236,6 +261,7 @@ def _option(case: Case, chosen: Choice, i: int, regret: float | None) -> Option:
         expected_regret=regret,
         ahead=_ahead(case, i),
         note=(outlook.needs.reason if outlook.needs.hours is None else None) or outlook.pair.stopped,
+        rests_on=outlook.needs.rests_on,
     )
 
 

@@ -79,6 +79,8 @@ class Needs:
     tokens: float = 0.0
     """Trained on, all epochs; 0 where a branch has none."""
     reason: str | None = None
+    rests_on: str | None = None
+    """Of an estimate that was not measured: what it stands on, and where that is outside what was published."""
 
 
 @dataclass(frozen=True)
@@ -266,12 +268,6 @@ def measured_here(pair: Pair, task: str, n: int) -> Needs:
         tokens=tokens,
         reason="how long one answer takes was not measured" if latency is None else None,
     )
-
-
-def not_known_on(gpu: str, pair: Pair, task: str, n: int) -> Needs:
-    """For a GPU that nothing was measured on."""
-    reason = f"nothing measured on {gpu}, and no model of its speed here"
-    return Needs(None, None, None, tokens_at(pair, task, n) if pair.largest_rung else 0.0, reason)
 
 
 def tokens_at(pair: Pair, task: str, n: int) -> float:

@@ -377,6 +377,8 @@ class Option(Record):
     """Average loss against the best of the options that no constraint excludes, in `Decision.regret_unit`; null if excluded."""
     ahead: Ahead | None
     note: str | None = None
+    rests_on: str | None = None
+    """What hours and memory stand on where they were not measured on this hardware."""
 
 
 class Factor(Record):
@@ -509,6 +511,11 @@ class Decision(Record):
     break_even: dict[str, float | None] = {}
     """Flat: rows (scratch overtakes), usd_per_gpu_hour, requests_per_month, deadline_hours, budget_usd, value_per_point_usd.
     Null: not within the range tried; `flips`, `crossover` and `tradeoff` say which."""
+    scratch_feasible: ScratchFeasibility | None = None
+    bases: list[RankedBase] = []
+    """Base models by the cheap screen, best first."""
+    doubts: list[str] = []
+    """Settings that cannot be right."""
 
 
 class Base(Record):
