@@ -41,6 +41,8 @@ def rows(n: int, folder: Path, seed: int = 0, side: int = 24) -> list[Document]:
         seen = look(content, folder)
         assert not isinstance(seen, str)
         pictures[seen.key] = content
-        made.append(Document(f"{seed}-{i:04d}", "", LABELS[i % 2], f"{seed}-{i:04d}", f"{folder / images.STORE}/{seen.key}"))
+        made.append(
+            Document(f"{seed}-{i:04d}", "", LABELS[i % 2], f"{seed}-{i:04d}", image=f"{folder / images.STORE}/{seen.key}")
+        )
     images.write(folder / images.STORE, pictures.items())
     return made

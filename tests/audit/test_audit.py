@@ -200,7 +200,7 @@ def test_a_column_that_holds_no_classes_is_refused(sentences: Sentences, jsonl: 
 
 def test_an_id_column_that_names_no_rows_is_refused(sentences: Sentences, jsonl: Jsonl) -> None:
     rows = [row | {"nr": 1} for row in labelled(sentences(100))]
-    assert "id_reused: other rows with another text or label have the same id" in refusal(jsonl(rows), Data(id="nr"))
+    assert "id_reused: other rows with another content or label have the same id" in refusal(jsonl(rows), Data(id="nr"))
 
 
 def test_a_file_in_another_encoding_is_refused_and_one_with_few_bad_bytes_is_not(sentences: Sentences, jsonl: Jsonl) -> None:
@@ -223,7 +223,7 @@ def test_files_without_rows_are_refused(tmp_path: Path, jsonl: Jsonl) -> None:
 
 def command(folder: Path, path: Path) -> subprocess.CompletedProcess[str]:
     (folder / "params.yaml").write_text(f"data: {{path: {path.name}, max_rows: }}\n")
-    outputs = ["split/train.jsonl", "split/test.jsonl", "results/audit.json", "results/rejected.jsonl"]
+    outputs = ["split/train.jsonl", "split/test.jsonl", "results/audit.json", "results/rejected.jsonl", "split/images.zip"]
     done = [sys.executable, "-m", "tasks.audit", path.name, *outputs]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(done, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -76,7 +76,7 @@ def test_each_weakness_has_its_warning() -> None:
     assert "half of the texts have 2 words or fewer" in said(words={"median": 2.0})
     assert "3 texts hold the replacement character" in said(mangled=3)
     assert "stops in the middle of its last row" in said(rejected={"truncated_line": 1})
-    assert "4 texts occur with different labels" in said(conflicting_labels=4)
+    assert "4 texts or images occur with different labels" in said(conflicting_labels=4)
     assert "2 clusters of near duplicates disagree" in said(near_conflicts=2)
     assert "label 'c': chance drew no test row" in said(stand_ins=["c"])
     few = said(test=Split(rows=100, groups=100, sha256=""), rows_kept=500)
