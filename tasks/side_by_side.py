@@ -86,13 +86,16 @@ def _take(work: Work[Any], items: Sequence[Any], place: Any, done: Any, errors: 
         while (k := _next(place)) < len(items):
             work(items[k], partial(done.__setitem__, k))
             done[k] = 1.0
+        code = 0
     except UserError as error:
         errors.put(error)
-        os._exit(error.exit_code)
+        code = error.exit_code
     except BaseException:
         traceback.print_exc()
-        sys.stderr.flush()  # os._exit does not
-        os._exit(1)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # what the parent registered for its own exit is not ours to do
 
 
 def _next(place: Any) -> int:
