@@ -35,6 +35,9 @@ def _model(weights: Path, made: Path) -> None:
     whole.load_state_dict(read.state_dict())
     whole.tie_weights()
     whole.to(getattr(torch, BFLOAT16)).save_pretrained(made)
+    config = json.loads((made / "config.json").read_text(encoding="utf-8"))
+    config.pop("transformers_version", None)  # every release would give other bytes
+    (made / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _tokenizer(weights: Path, made: Path) -> None:

@@ -41,6 +41,9 @@ def adapt(job: Job) -> Any:
         LoraConfig(r=job.recipe["rank"], lora_alpha=job.recipe["alpha"], target_modules="all-linear"),
         "default",
     )
+    for module in model.modules():
+        if isinstance(module, Linear):
+            module.cast_input_dtype_enabled = False  # autocast does it, without the way by float32
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
         if parameter.requires_grad:
