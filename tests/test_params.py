@@ -37,14 +37,16 @@ def test_every_setting_has_a_description_for_the_form() -> None:
         ),
         ("pilots: {rungs: [200, 100]}", "pilots: rungs = [200, 100]: give growing numbers of rows, the first at least 10"),
         (
-            "pilots: {branches: [prompt]}",
-            "settings: pilots.branches = ['prompt']: text-classification knows baseline, probe, lora, full, scratch",
+            "pilots: {branches: [continued]}",
+            "settings: pilots.branches = ['continued']: text-classification knows baseline, prompt, probe, lora, full, scratch",
         ),
         (
             "hardware: {usd_per_gpu_hour: [2, 1]}",
             "hardware: usd_per_gpu_hour = [2.0, 1.0]: give the lower price first, neither below 0",
         ),
-        ("objective: {target: 80}", "objective.target = 80: Input should be less than or equal to 1"),
+        ("objective: {target: 80}", "objective.target = 80: Input should be less than or equal to 8"),
+        ("objective: {target: 2}", "settings: objective.target = 2.0: accuracy is a share, at most 1"),
+        ("objective: {metric: chrf}", "settings: objective.metric = chrf: text-classification has accuracy, macro_f1"),
         (
             "use_case: {task: translation}",
             "use_case.task = translation: Input should be 'text-classification', 'text-generation' or 'image-classification'",
