@@ -51,9 +51,8 @@ def _reads(mode: str | None, flags: int) -> bool:
 
 def influences(seen: Seen, rows: Path, rows_sha256: str, base: dict[str, str], folder: Path) -> Influences:
     """Of a training that used `rows` and a base model of the files `base` and wrote to `folder` alone."""
-    code = {
-        name: Path(module.__file__) for name, module in sys.modules.items() if name.split(".")[0] == "tasks" and module.__file__
-    }
+    ours = {_name(name): module.__file__ for name, module in list(sys.modules.items()) if _name(name).split(".")[0] == "tasks"}
+    code = {name: Path(file) for name, file in ours.items() if file}
     own = {rows.resolve(), *(path.resolve() for path in code.values())}
     others = sorted(path for path in map(Path, seen.files) if path.is_file() and _foreign(path, own, folder))
     loaded = [name for name in PACKAGES if IMPORTED_AS.get(name, name) in sys.modules]
@@ -66,6 +65,12 @@ def influences(seen: Seen, rows: Path, rows_sha256: str, base: dict[str, str], f
         connections=sorted(seen.connections),
         own_data_only=not (base or others or seen.connections),
     )
+
+
+def _name(module: str) -> str:
+    """What a module is called; `python -m` calls the one that it runs `__main__`."""
+    spec = sys.modules[module].__spec__ if module == "__main__" else None
+    return spec.name if spec else module
 
 
 def _foreign(path: Path, own: set[Path], folder: Path) -> bool:
