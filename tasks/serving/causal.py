@@ -45,7 +45,7 @@ class Causal:
 
     def answer_nats(self, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[float]:
         """Minus the natural logarithm of the probability of each answer after its prompt, its end not counted."""
-        wanted = [plain_ids(self.tokenizer, answer) for answer in answers]
+        wanted = [self._answer_ids(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         asked = [(self._fitting(self._prompt_ids(p), len(w)), w) for p, w in zip(prompts, wanted, strict=True)]
         full = [place for place, (_, answer) in enumerate(asked) if answer]
         scores = options(self.model, [Question(asked[place][0], [asked[place][1]]) for place in full])
@@ -57,8 +57,21 @@ class Causal:
     def _prompt_ids(self, prompt: Prompt) -> Ids:
         if not self.chat:
             return [self.first, *plain_ids(self.tokenizer, prompt if isinstance(prompt, str) else prompt[-1]["content"])]
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-        return plain_ids(self.tokenizer, render(self.tokenizer, with_system([*self.examples, *messages], self.system)))
+        return plain_ids(self.tokenizer, render(self.tokenizer, self._messages(prompt)))
+
+    def _answer_ids(self, prompt: Prompt, answer: str) -> Ids:
+        """As the template writes it, with a space before it, say, and up to its last character."""
+        if not self.chat or not answer:
+            return plain_ids(self.tokenizer, answer)
+        messages = self._messages(prompt)
+        before = render(self.tokenizer, messages)
+        after = render(self.tokenizer, [*messages, {"role": "assistant", "content": answer}], answer_follows=False)
+        written = after[len(before) :] if after.startswith(before) else answer
+        return plain_ids(self.tokenizer, written[: written.find(answer) + len(answer)] if answer in written else answer)
+
+    def _messages(self, prompt: Prompt) -> list[Message]:
+        asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+        return with_system([*self.examples, *asked], self.system)
 
     def _fitting(self, ids: Ids, answer_tokens: int) -> Ids:
         room = max(self.max_tokens - answer_tokens, 1)

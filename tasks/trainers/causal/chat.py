@@ -21,9 +21,9 @@ from tasks.trainers.causal.packing import IGNORED
 
 PLAIN = (
     "{{ bos_token if bos_token else '' }}{% for m in messages %}"
-    "{{ 'User: ' if m.role == 'user' else 'Assistant: ' if m.role == 'assistant' else '' }}{{ m.content }}"
+    "{{ 'User:\n' if m.role == 'user' else 'Assistant:\n' if m.role == 'assistant' else '' }}{{ m.content }}"
     "{{ eos_token if m.role == 'assistant' else '' }}\n"
-    "{% endfor %}{{ 'Assistant:' if add_generation_prompt else '' }}"
+    "{% endfor %}{{ 'Assistant:\n' if add_generation_prompt else '' }}"
 )
 """What transformers renders where the base brings no template of its own."""
 STOPS = ["\nUser:", "\nAssistant:"]
