@@ -1,21 +1,18 @@
 """The support-chat example's data: short questions and answers in English, about computers, code and small talk.
 
 ChatterBot corpus 1.3.3 (BSD), written by its users. Its technical support is a few dozen exchanges repeated many times: the
-audit finds that out. Fetched, never committed; `python -m tasks.example_chats` writes them and hands them to DVC.
+audit finds that out. Fetched, never committed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import stage
 from tasks.package_index import fetch
 from tasks.records import sha256_of_file
 from tasks.stage import UserError
@@ -23,7 +20,6 @@ from tasks.stage import UserError
 RELEASE = "chatterbot-corpus==1.3.3"
 SHA256 = "86de5300afb9a80826386339d3bec79c0a72eb0358abb8327e2ecef5ae0ce154"
 INNER = "chatterbot_corpus/data/english/"
-DATA = Path("data/support-chat.jsonl")
 DATA_SHA256 = "72b759e1699902b8a3f0da8ba7aa9fce7cc7a40a07db959505892f2e0d4e63c9"
 
 
@@ -49,14 +45,3 @@ def support_chat(path: Path) -> None:
     part.replace(path)
     if sha256_of_file(path) != DATA_SHA256:
         raise UserError(f"{path}: came out other than it should; this is a defect of {__name__}, not of your data")
-
-
-def main() -> None:
-    if not DATA.exists():
-        print(f"example: fetching {RELEASE}", flush=True)
-        support_chat(DATA)
-    subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", str(DATA)], check=True)
-
-
-if __name__ == "__main__":
-    stage.run(main)
