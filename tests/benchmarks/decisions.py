@@ -406,7 +406,7 @@ def as_drawn(worlds: int, first: int = 10**6) -> dict[str, tuple[float, float]]:
     return {name: (float(np.mean(hits[name])), float(np.mean(lost[name]))) for name in JUDGES}
 
 
-def validate(each: int = 10) -> list[dict[str, Any]]:
+def validate(each: int = 20) -> list[dict[str, Any]]:
     """Rows for `make validate`."""
     shares, _ = count(each)
     worlds = each * len(VERDICTS)
