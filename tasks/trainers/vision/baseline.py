@@ -22,15 +22,17 @@ def train(job: Job, folder: Path) -> Spent:
     k = len(job.labels)
     targets = np.array([job.labels.index(document.label) for document in job.documents])
     counts = np.bincount(targets, minlength=k) + 1  # Laplace: no label is impossible
-    best, chosen, scale = Choice(score=-np.log(k), strength=0.0), "none", 1.0
+    best, chosen = Choice(score=-np.log(k), strength=0.0), "none"
     weight, bias = np.zeros((k, 0), np.float32), np.log(counts / counts.sum()).astype(np.float32)
     for name, values in _all_features(job).items():
-        spread = float(values.std()) or 1.0
-        choice = choose(values / spread, targets, k, job.recipe["strengths"], job.recipe["folds"], job.seed)
+        middle, spread = values.mean(0), float(values.std()) or 1.0
+        even = (values - middle) / spread  # the same optimum, found in fewer steps
+        choice = choose(even, targets, k, job.recipe["strengths"], job.recipe["folds"], job.seed)
         if choice.score > best.score:
-            best, chosen, scale = choice, name, spread
-            weight, bias = fit(values / spread, targets, k, choice.strength)
-    save_file({"weight": weight / scale, "bias": bias}, folder / "linear.safetensors")
+            best, chosen = choice, name
+            weight, bias = fit(even, targets, k, choice.strength)
+            weight, bias = weight / spread, bias - weight @ middle / spread
+    save_file({"weight": weight, "bias": bias}, folder / "linear.safetensors")
     about = {"kind": "image-linear", "labels": job.labels, "features": chosen, "strength": best.strength}
     (folder / "serving.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
     job.on_progress(1, 1)

@@ -24,13 +24,14 @@ def train(job: Job, folder: Path) -> Spent:
     assert job.base is not None
     look = squares.look_of(job.base, job.recipe["side"])
     features, earlier = _features(job, job.base, look)
-    targets, scale = np.array(squares.targets(job)), float(features.std())
-    choice = choose(features / scale, targets, len(job.labels), job.recipe["strengths"], job.recipe["folds"], job.seed)
-    weight, bias = fit(features / scale, targets, len(job.labels), choice.strength)
+    targets, middle, scale = np.array(squares.targets(job)), features.mean(0), float(features.std())
+    even = (features - middle) / scale  # the same optimum, found in fewer steps
+    choice = choose(even, targets, len(job.labels), job.recipe["strengths"], job.recipe["folds"], job.seed)
+    weight, bias = fit(even, targets, len(job.labels), choice.strength)
     for path in (p for pattern in ("config.json", "model*.safetensors*", "preprocessor*.json") for p in job.base.glob(pattern)):
         shutil.copyfile(path, folder / path.name)
     squares.describe(folder, {"kind": "image-probe", "labels": job.labels, "look": look})
-    save_file({"weight": weight / scale, "bias": bias}, folder / "head.safetensors")
+    save_file({"weight": weight / scale, "bias": bias - weight @ middle / scale}, folder / "head.safetensors")
     job.on_progress(1, 1)
     return Spent(1, 1, earlier_cpu_seconds=earlier)
 
