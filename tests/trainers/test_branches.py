@@ -14,8 +14,8 @@ import pytest
 
 from tasks import serving, trainers
 from tasks.stage import UserError
-from tasks.trainers import BRANCHES, Job
-from tests.trainers.conftest import make_rows
+from tasks.trainers import Job
+from tests.trainers.conftest import SMALL, make_rows
 
 MakeJob = Callable[..., Job]
 
@@ -27,7 +27,7 @@ def accuracy(folder: Path, labels: list[str]) -> float:
     return float(np.mean([model.labels[guess] == row.label for guess, row in zip(guesses, rows, strict=True)]))
 
 
-@pytest.mark.parametrize("branch", BRANCHES["text-classification"])
+@pytest.mark.parametrize("branch", SMALL)
 def test_a_branch_learns_what_can_be_learnt_and_its_folder_serves(branch: str, make_job: MakeJob) -> None:
     job = make_job(branch)
     trained = trainers.train(job)
@@ -64,7 +64,7 @@ def test_rows_of_one_label_only_still_give_a_model(branch: str, make_job: MakeJo
     assert serving.load(job.folder).probabilities(["x"]).argmax() == 1
 
 
-@pytest.mark.parametrize("branch", BRANCHES["text-classification"])
+@pytest.mark.parametrize("branch", SMALL)
 def test_the_same_rows_in_another_order_give_the_same_bytes(branch: str, make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job(branch, recipe={"epochs": 2})
     trainers.train(job)
