@@ -75,10 +75,13 @@ def measure(settings: Params, version: str) -> Evidence:
 
 
 def _against_champion(settings: Params, challenger: Path, champion_version: str, rows: list[Document]) -> Check:
-    name = settings.use_case.name
+    name, gate = settings.use_case.name, "better than the champion"
+    if settings.use_case.task == "text-generation":
+        said = "two models of generated text cannot be compared yet"
+        return Check(gate=gate, passed=False, said=said)
     if problems := registry.verify(name, champion_version):
         said = f"the champion, version {champion_version}, cannot be measured: {problems[0]}; roll back first"
-        return Check(gate="better than the champion", passed=False, said=said)
+        return Check(gate=gate, passed=False, said=said)
     texts = images.inputs(rows)
     with registry.files_of(registry.version_of(name, champion_version)) as folder:
         theirs = packed.guesses(folder, texts)
