@@ -1,8 +1,12 @@
 """What tests of several folders share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Read when torch is loaded, here and in child processes: equal bits want equal threads, and tiny models want one.
+os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
 
 from tasks import tracking
 

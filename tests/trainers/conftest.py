@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,6 @@ import pytest
 from tasks.documents import Document
 from tasks.recipes import recipe
 from tasks.trainers import Job
-
-os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")  # read when torch is loaded: tiny models want one thread
 
 WORDS = {
     "negative": ["awful", "dull", "boring", "tedious", "worst"],
