@@ -21,7 +21,7 @@ repository() { # git and DVC keep the history: set them up where the project cam
 fetch() { # exactly the versions and hashes of a lock; uv where there is one and it can reach the index, else pip
   local uv
   if uv=$(PATH="$PWD/.venv/bin:$PATH" command -v uv) &&
-    "$uv" pip install --quiet --python .venv/bin/python --no-deps --require-hashes --requirement "$1"; then
+    "$uv" pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps --require-hashes --requirement "$1"; then
     return
   fi
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$1"
