@@ -59,7 +59,7 @@ def summary(about: About) -> str:
             "",
             *_differences(seen),
             "",
-            f"Why this model: {about.decision.verdict.reason} The decision holds until {about.decision.expires_on}. "
+            f"Why this model: {about.decision.verdict.reason}. The decision holds until {about.decision.expires_on}. "
             "Model card, decision, evaluation and audit lie with the model's files, in `records/`.",
         ]
     )
