@@ -56,6 +56,7 @@ def clone() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="newcomer-") as place:
         folder = Path(place) / "crossover"
         subprocess.run(["git", "clone", "-q", str(HERE), str(folder)], check=True)
+        subprocess.run(["git", "remote", "remove", "origin"], cwd=folder, check=True)  # the ledger would be pushed there
         (folder / ".venv").symlink_to((HERE / ".venv").resolve())
         shutil.copytree(HERE / shared.stdout.strip() / "crossover/shelf", folder / ".git/crossover/shelf")
         shutil.copy(HERE / "data/movie-reviews.jsonl", folder / "data")
