@@ -269,10 +269,34 @@ def other_settings(folder: Path) -> Ended:
     return make(folder, "make", "run", f"PARAMS={folder.parent / 'other.yaml'}")
 
 
+def pictures(folder: Path) -> Ended:
+    """Stripes that run across or down, as PNG files beside a CSV."""
+    from tests.pictures import LABELS, stripes
+
+    (folder / "data/stripes").mkdir()
+    rows = [f"{i}.png,{LABELS[i % 2]}" for i in range(500)]
+    for i in range(500):
+        stripes(i, LABELS[i % 2]).save(folder / f"data/stripes/{i}.png")
+    (folder / "data/stripes/rows.csv").write_text("\n".join(["picture,way", *rows]) + "\n")
+    edit(folder, {"path: data/movie-reviews.jsonl": "path: data/stripes", "name: movie-reviews": "name: mine"})
+    edit(folder, {"task: text-classification": "task: image-classification", "text: text ": "text: "})
+    edit(folder, {"  image: ": "  image: picture ", "label: label ": "label: way ", "[baseline, probe]": "[baseline, scratch]"})
+    return make(folder)
+
+
+def own_texts(folder: Path) -> Ended:
+    """Text without labels: a language model."""
+    lines = [json.dumps({"text": text}) for text, _ in sentences(GERMAN, 500)]
+    own_file(folder, "mine.jsonl", "\n".join(lines).encode())
+    edit(folder, {"task: text-classification": "task: text-generation", "label: label ": "label: ", "target: 0.80": "target: "})
+    edit(folder, {"metric: accuracy": "metric: bits_per_byte", "[baseline, probe]": "[baseline, scratch]"})
+    return make(folder)
+
+
 SCENARIOS: list[Callable[[Path], Ended]] = [
     five_classes, another_language, parquet, three_hundred_rows, no_label_column, one_class, thirty_rows, not_utf8,
     a_few_bad_bytes, wrong_type, unknown_key, impossible_budget, another_row, another_budget, again, dvc_first, killed,
-    two_at_once, mlflow_down, no_network, other_settings,
+    two_at_once, mlflow_down, no_network, other_settings, pictures, own_texts,
 ]  # fmt: skip
 
 
