@@ -6,15 +6,17 @@ import numpy as np
 
 from tasks import metrics
 from tasks.metrics import Ints
-from tasks.params import Gates
-from tasks.records import Difference, Evaluation, Record
+from tasks.params import METRICS_OF_TASK, Gates
+from tasks.records import LOWER_IS_BETTER, Difference, Evaluation, Record
 
 SIMPLE = ("tfidf", "pixels")
 """The linear model on what anybody would count: of texts, of images."""
 
 
-def baselines_of(evaluation: Evaluation) -> tuple[str, str]:
-    """The baselines that an evaluation must hold."""
+def baselines_of(evaluation: Evaluation) -> tuple[str, ...]:
+    """The baselines that an evaluation must hold; of generated text it is the branch `baseline`."""
+    if evaluation.model.get("metric") in METRICS_OF_TASK["text-generation"]:
+        return ("baseline",)
     return "majority", next((name for name in SIMPLE if name in evaluation.baselines), SIMPLE[0])
 
 
@@ -42,21 +44,23 @@ def better_than_baselines(evaluation: Evaluation, confidence: float) -> list[Che
     A model of the branch `baseline` is the linear baseline itself: it must beat the majority.
     """
     baselines = baselines_of(evaluation)
-    needed = baselines[:1] if evaluation.model.get("branch") == "baseline" else baselines
+    needed = baselines[:-1] if evaluation.model.get("branch") == "baseline" else baselines
     against = {diff.against: diff for diff in evaluation.diff if diff.against in evaluation.baselines}
-    return [_better_than_baseline(against.get(name), name, confidence) for name in needed]
+    less = evaluation.model.get("metric") in LOWER_IS_BETTER
+    return [_better_than_baseline(against.get(name), name, confidence, less) for name in needed]
 
 
-def _better_than_baseline(diff: Difference | None, name: str, confidence: float) -> Check:
+def _better_than_baseline(diff: Difference | None, name: str, confidence: float, less: bool) -> Check:
     gate = f"better than {name}"
     if diff is None:
         return Check(gate=gate, passed=False, said=f"was not measured against {name}; run `dvc repro`")
-    sure = 1 - diff.p / 2 if diff.value > 0 else diff.p / 2
+    ahead = diff.value < 0 if less else diff.value > 0
+    sure = 1 - diff.p / 2 if ahead else diff.p / 2
     said = (
         f"{diff.value:+.3f} (95 %: {diff.low95:+.3f} to {diff.high95:+.3f}); "
         f"better with {_percent(sure)}, needed {_percent(confidence)}"
     )
-    return Check(gate=gate, passed=diff.value > 0 and sure >= confidence, said=said)
+    return Check(gate=gate, passed=ahead and sure >= confidence, said=said)
 
 
 def better_than_champion(metric: str, truth: Ints, challenger: Ints, champion: Ints, gates: Gates) -> Check:

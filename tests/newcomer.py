@@ -281,6 +281,7 @@ def pictures(folder: Path) -> Ended:
     edit(folder, {"path: data/movie-reviews.jsonl": "path: data/stripes", "name: movie-reviews": "name: mine"})
     edit(folder, {"task: text-classification": "task: image-classification", "text: text ": "text: "})
     edit(folder, {"  image: ": "  image: picture ", "label: label ": "label: way ", "[baseline, probe]": "[baseline, scratch]"})
+    edit(folder, {"candidates: [MiniLM-L3]": "candidates: []"})
     return make(folder)
 
 

@@ -111,3 +111,15 @@ def test_changed_files_fail_and_the_line_stays_short() -> None:
     assert not check.passed
     assert check.said == "0 was changed; 1 was changed; 2 was changed and 6 more"
     assert gates.intact([]).passed
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "passed"), [("bits_per_byte", -0.2, True), ("bits_per_byte", 0.2, False), ("chrf", 0.2, True)]
+)
+def test_generated_text_must_beat_its_one_baseline_in_the_direction_of_its_metric(
+    metric: str, value: float, passed: bool
+) -> None:
+    made = evaluation(value, 0.001, baselines=("baseline",))
+    made = made.model_copy(update={"model": {"branch": "scratch", "metric": metric}})
+    (check,) = gates.better_than_baselines(made, 0.95)
+    assert (check.gate, check.passed) == ("better than baseline", passed)
