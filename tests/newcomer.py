@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -236,9 +236,19 @@ def killed(folder: Path) -> Ended:
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     time.sleep(2)
-    trains = subprocess.run(["pgrep", "-f", f"{folder}.*tasks|tasks.screen"], capture_output=True, text=True).stdout.split()
+    left = stages_in(folder)
     done = make(folder)
-    return Ended(done.code, f"{done.said}stages that lived on after the kill: {len(trains)}")
+    return Ended(done.code, f"{done.said}stages that lived on after the kill: {left}")
+
+
+def stages_in(folder: Path) -> int:
+    """Processes of a stage that work in `folder`."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            here = (process / "cwd").readlink() == folder.resolve()
+            found += here and b"tasks." in (process / "cmdline").read_bytes()
+    return found
 
 
 def two_at_once(folder: Path) -> Ended:
