@@ -53,7 +53,7 @@ class Ended:
 def clone() -> Iterator[Path]:
     """This repository's last commit, with packages, base models and example in place, and small pilots."""
     shared = subprocess.run(["git", "rev-parse", "--git-common-dir"], cwd=HERE, capture_output=True, text=True, check=True)
-    with tempfile.TemporaryDirectory(prefix="newcomer-") as place:
+    with tempfile.TemporaryDirectory(prefix="newcomer-", ignore_cleanup_errors=True) as place:
         folder = Path(place) / "crossover"
         subprocess.run(["git", "clone", "-q", str(HERE), str(folder)], check=True)
         subprocess.run(["git", "remote", "remove", "origin"], cwd=folder, check=True)  # the ledger would be pushed there
