@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from flows import lock, servers
-from tasks import example, params, records, shelf, workspace
+from tasks import params, records, workspace
 from tasks.stage import Interrupted, UserError
 
 
@@ -73,6 +73,8 @@ def _move_to_worktree(file: Path) -> None:
 
 def _fetch(settings: params.Params) -> None:
     """What `make install` leaves out: the data of an example, base models that are fetched on demand."""
+    from tasks import example, shelf
+
     example.get_at(settings.data.path)
     entries = shelf.entries()
     for name in settings.candidates:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import documents, evaluate_texts, images, metrics, params, records, stage
+from tasks import compared, documents, evaluate_texts, images, metrics, params, records, stage
 from tasks.documents import Document
 from tasks.metrics import Floats, Ints
-from tasks.records import Difference, Evaluation, Slice, Training
+from tasks.records import Evaluation, Slice, Training
 from tasks.stage import Refused
 
 FEWEST_ROWS_OF_A_SLICE = 10
@@ -56,34 +56,7 @@ def evaluation(training: Training, rows: list[Document], scored: dict[str, Score
     counts = metrics.resamples(len(rows))
     draws = {name: metrics.score(metric, labels, s.guesses, k, counts) for name, s in scored.items()}
     qualities = {name: metrics.quality(labels, s.probabilities).known() for name, s in scored.items()}
-    low, high = metrics.interval(draws["model"])
-    return Evaluation(
-        status="finished",
-        model={
-            "branch": training.branch,
-            "base_model": training.base_model.name if training.base_model else None,
-            "files_sha256": records.sha256_of(training.files),
-            "metric": metric,
-            "value": qualities["model"][metric],
-            "low95": low,
-            "high95": high,
-        },
-        baselines={name: q for name, q in qualities.items() if name != "model"},
-        metrics=qualities["model"],
-        diff=[_difference(name, qualities, draws, metric) for name in scored if name != "model"],
-        slices=_slices(rows, labels, scored["model"].guesses),
-        steps_done=training.steps_done,
-        steps_planned=training.steps_planned,
-        test_sha256=documents.sha256(rows),
-        rows=len(rows),
-    )
-
-
-def _difference(name: str, qualities: dict[str, dict[str, float]], draws: dict[str, Floats], metric: str) -> Difference:
-    differences = draws["model"] - draws[name]
-    low, high = metrics.interval(differences)
-    value = qualities["model"][metric] - qualities[name][metric]
-    return Difference(against=name, value=value, low95=low, high95=high, p=metrics.two_sided_p(differences))
+    return compared.evaluation(training, rows, qualities, draws, metric, _slices(rows, labels, scored["model"].guesses))
 
 
 def _slices(rows: list[Document], labels: Ints, guesses: Ints) -> list[Slice]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import answers, documents, metrics, records
+from tasks import answers, compared, metrics
 from tasks.answers import Rows
 from tasks.documents import Document
 from tasks.metrics import Floats
-from tasks.records import Difference, Evaluation, Slice, Training
+from tasks.records import Evaluation, Slice, Training
 
 FEWEST_ROWS_OF_A_SLICE = 10
 
@@ -27,27 +27,7 @@ def evaluation(training: Training, rows: list[Document], scored: Mapping[str, Ro
     known = {name: s for name, s in scored.items() if _has(s, metric)}
     draws = {name: answers.score(metric, s, counts) for name, s in known.items()}
     qualities = {name: answers.quality(s).known() for name, s in scored.items()}
-    low, high = metrics.interval(draws["model"])
-    return Evaluation(
-        status="finished",
-        model={
-            "branch": training.branch,
-            "base_model": training.base_model.name if training.base_model else None,
-            "files_sha256": records.sha256_of(training.files),
-            "metric": metric,
-            "value": qualities["model"][metric],
-            "low95": low,
-            "high95": high,
-        },
-        baselines={name: q for name, q in qualities.items() if name != "model"},
-        metrics=qualities["model"],
-        diff=[_difference(name, qualities, draws, metric) for name in known if name != "model"],
-        slices=_slices(rows, scored["model"], metric),
-        steps_done=training.steps_done,
-        steps_planned=training.steps_planned,
-        test_sha256=documents.sha256(rows),
-        rows=len(rows),
-    )
+    return compared.evaluation(training, rows, qualities, draws, metric, _slices(rows, scored["model"], metric))
 
 
 def scores(model: Path, known: list[Document], rows: list[Document]) -> dict[str, Rows]:
@@ -70,13 +50,6 @@ def _baseline(known: list[Document], rows: list[Document]) -> Rows:
 def _has(rows: Rows, metric: str) -> bool:
     """A retrieval, say, has no bits per byte."""
     return {"bits_per_byte": rows.bits, "exact_match": rows.exact, "chrf": rows.runs}[metric] is not None
-
-
-def _difference(name: str, qualities: Mapping[str, dict[str, float]], draws: Mapping[str, Floats], metric: str) -> Difference:
-    differences = draws["model"] - draws[name]
-    low, high = metrics.interval(differences)
-    value = qualities["model"][metric] - qualities[name][metric]
-    return Difference(against=name, value=value, low95=low, high95=high, p=metrics.two_sided_p(differences))
 
 
 def _slices(rows: list[Document], model: Rows, metric: str) -> list[Slice]:
