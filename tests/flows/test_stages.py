@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import State
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -20,7 +21,7 @@ from prefect.client.schemas.objects import TaskRun, TaskRunResult
 from flows import lock, stages, workplace
 from tasks.params import Params, load
 from tasks.stage import UserError
-from tests.flows.conftest import sh, working_in
+from tests.flows.conftest import PROJECT, sh, working_in
 from tests.flows.toy_flow import toy
 
 ALL = {"audit", "screen@lora", "shortlist", "pilot@lora", "decide", "train"}
@@ -106,6 +107,11 @@ def test_after_kill_9_no_stage_goes_on_and_the_next_run_closes_the_books(repo: P
         assert client.read_flow_run(killed).state_name == "Crashed"
 
 
+def test_no_shell_stands_between_dvc_and_a_stage() -> None:
+    stages_of = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
+    assert [cmd for one in stages_of.values() if not (cmd := one.get("do", one)["cmd"]).startswith("exec python -m tasks.")] == []
+
+
 def start_slow_flow(repo: Path, pid: Path) -> tuple[subprocess.Popen[bytes], int]:
     """The toy flow in a process of its own, with another budget, stuck in `decide`; with the pid of that stage."""
     settings = repo / "params.yaml"
@@ -114,7 +120,7 @@ def start_slow_flow(repo: Path, pid: Path) -> tuple[subprocess.Popen[bytes], int
         "import sys; from flows.toy_flow import toy; from flows.workplace import exit_code;"
         "sys.exit(exit_code(toy(return_state=True)))"
     )
-    slow = {"TOY_SLOW": "results/decision.json", "TOY_PID": str(pid)}
+    slow = {"TOY_SLOW": "results/decision.json", "TOY_PID": str(pid), "SHELL": "/bin/sh"}  # dash keeps itself in between
     flow = subprocess.Popen([sys.executable, "-c", code], cwd=repo, env=os.environ | slow)
     wait_until(lambda: pid.exists() and bool(pid.read_text()))
     return flow, int(pid.read_text())

@@ -16,7 +16,7 @@ def main(source: Path, out: Path) -> None:
         raise stage.UserError("data/rows.csv: row 3 says WRONG; mend it")
     if os.environ.get("TOY_SLOW") == str(out):
         Path(os.environ["TOY_PID"]).write_text(str(os.getpid()))
-        time.sleep(60)
+        time.sleep(600)
     progress = Progress(out.stem, 2)
     progress.at(1)
     print(f"{out.stem} speaks")
