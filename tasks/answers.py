@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,20 +63,42 @@ def given(answers: Sequence[str], right: Sequence[str], nats: Sequence[float] | 
 
 
 def quality(rows: Rows) -> Quality:
-    measures = {"bits_per_byte": rows.bits, "exact_match": rows.exact, "chrf": rows.runs}
-    return Quality(**{name: float(score(name, rows)[0]) for name, known in measures.items() if known is not None})
+    return Quality(
+        **{name: float(score(name, rows)[0]) for name in ("bits_per_byte", "exact_match", "chrf") if has(rows, name)}
+    )
+
+
+def has(rows: Rows, metric: str) -> bool:
+    """Was it measured? A retrieval, say, has no bits per byte."""
+    return _summed(rows)[metric] is not None
+
+
+def known(metric: str, rows: Rows) -> Floats:
+    """What `metric` is a function of, (n, ...)."""
+    found = _summed(rows)[metric]
+    assert found is not None, f"{metric} was not measured"
+    return found
+
+
+def _summed(rows: Rows) -> dict[str, Floats | None]:
+    return {"bits_per_byte": rows.bits, "exact_match": rows.exact, "chrf": rows.runs}
+
+
+def together(one: Rows, other: Rows) -> Rows:
+    """The rows of both, one after the other; what only one of them has is left out."""
+    pairs = {field.name: (getattr(one, field.name), getattr(other, field.name)) for field in fields(Rows)}
+    return Rows(**{name: np.concatenate(pair) for name, pair in pairs.items() if all(part is not None for part in pair)})
 
 
 def score(metric: str, rows: Rows, counts: Floats | None = None) -> Floats:
     """`bits_per_byte`, `exact_match` or `chrf` (0 to 1) of each resample (b,); without `counts`, of all rows, (1,)."""
-    known = {"bits_per_byte": rows.bits, "exact_match": rows.exact, "chrf": rows.runs}[metric]
-    assert known is not None, f"{metric} was not measured"
-    drawn = np.ones((1, len(known))) if counts is None else counts
+    each = known(metric, rows)
+    drawn = np.ones((1, len(each))) if counts is None else counts
     if metric == "chrf":
-        return chrf(drawn @ known)
-    weights = rows.bytes if metric == "bits_per_byte" else np.ones(len(known))
+        return chrf(drawn @ each)
+    weights = rows.bytes if metric == "bits_per_byte" else np.ones(len(each))
     assert weights is not None
-    shares: Floats = (drawn @ known) / np.maximum(drawn @ weights, 1)
+    shares: Floats = (drawn @ each) / np.maximum(drawn @ weights, 1)
     return shares
 
 

@@ -24,7 +24,7 @@ FEWEST_ROWS_OF_A_SLICE = 10
 def evaluation(training: Training, rows: list[Document], scored: Mapping[str, Rows], metric: str) -> Evaluation:
     """The record for these scores; `scored["model"]` is the trained model, the others are its baselines."""
     counts = metrics.resamples(len(rows))
-    known = {name: s for name, s in scored.items() if _has(s, metric)}
+    known = {name: s for name, s in scored.items() if answers.has(s, metric)}
     draws = {name: answers.score(metric, s, counts) for name, s in known.items()}
     qualities = {name: answers.quality(s).known() for name, s in scored.items()}
     return compared.evaluation(training, rows, qualities, draws, metric, _slices(rows, scored["model"], metric))
@@ -45,11 +45,6 @@ def _baseline(known: list[Document], rows: list[Document]) -> Rows:
         folder, plan = Path(place) / "baseline", recipe("baseline", "text-generation", len(known))
         trainers.train(trainers.Job("baseline", plan, None, [], known, 0, folder, task="text-generation"))
         return answers.measured(serving.load_generator(folder), rows)
-
-
-def _has(rows: Rows, metric: str) -> bool:
-    """A retrieval, say, has no bits per byte."""
-    return {"bits_per_byte": rows.bits, "exact_match": rows.exact, "chrf": rows.runs}[metric] is not None
 
 
 def _slices(rows: list[Document], model: Rows, metric: str) -> list[Slice]:

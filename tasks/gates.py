@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks import metrics
-from tasks.metrics import Ints
+from tasks import answers, metrics
+from tasks.answers import Rows
+from tasks.metrics import Floats, Ints
 from tasks.params import METRICS_OF_TASK, Gates
 from tasks.records import LOWER_IS_BETTER, Difference, Evaluation, Record
 
@@ -64,22 +65,35 @@ def _better_than_baseline(diff: Difference | None, name: str, confidence: float,
 
 
 def better_than_champion(metric: str, truth: Ints, challenger: Ints, champion: Ints, gates: Gates) -> Check:
-    """Both models' guesses (n,) on the same rows: sure at `confidence` that the gain exceeds `min_gain`.
-
-    How sure is the smaller of two shares: of the paired bootstrap's resamples with more gain than `min_gain`, and of the
-    random swaps with less gain than was seen. The second keeps a handful of rows from counting as proof, which the
-    bootstrap alone would let pass. Equal models and regressions fail.
-    """
+    """Both models' guesses (n,) on the same rows: sure at `confidence` that the gain exceeds `min_gain`. See `_better`."""
     k = int(max(truth.max(), challenger.max(), champion.max())) + 1
-    counts = metrics.resamples(len(truth))
-    gains = metrics.score(metric, truth, challenger, k, counts) - metrics.score(metric, truth, champion, k, counts)
-    all_rows = np.ones((1, len(truth)))
-    ours, theirs = (float(metrics.score(metric, truth, guesses, k, all_rows)[0]) for guesses in (challenger, champion))
-    low, high = metrics.interval(gains)
-    sure = min(float((gains > gates.min_gain).mean()), 1 - by_chance(metric, truth, challenger, champion))
+    counts = np.concatenate([np.ones((1, len(truth))), metrics.resamples(len(truth))])
+    ours, theirs = (metrics.score(metric, truth, guesses, k, counts) for guesses in (challenger, champion))
+    return _better(metric, ours, theirs, by_chance(metric, truth, challenger, champion), len(truth), gates)
+
+
+def writes_better_than_champion(metric: str, challenger: Rows, champion: Rows, gates: Gates) -> Check:
+    """As `better_than_champion`, of models that write or read text; `Rows` are what each made of the same n rows."""
+    n = len(answers.known(metric, challenger))
+    counts = np.concatenate([np.ones((1, n)), metrics.resamples(n)])
+    ours, theirs = (answers.score(metric, rows, counts) for rows in (challenger, champion))
+    return _better(metric, ours, theirs, by_chance_of_texts(metric, challenger, champion), n, gates)
+
+
+def _better(metric: str, ours: Floats, theirs: Floats, chance: float, rows: int, gates: Gates) -> Check:
+    """Values of both models: first of all rows, then of each resample of the paired bootstrap.
+
+    How sure is the smaller of two shares: of the resamples with more gain than `min_gain`, and of the random swaps with
+    less gain than was seen (1 - `chance`). The second keeps a handful of rows from counting as proof, which the bootstrap
+    alone would let pass. A gain is in the metric's direction: fewer bits per byte. Equal models and regressions fail.
+    """
+    differences = ours - theirs
+    gains = -differences if metric in LOWER_IS_BETTER else differences
+    low, high = metrics.interval(differences[1:])
+    sure = min(float((gains[1:] > gates.min_gain).mean()), 1 - chance)
     than = f" by more than {gates.min_gain:g}" if gates.min_gain else ""
     said = (
-        f"{metric} {ours:.3f} against {theirs:.3f} on the same {len(truth):,} rows: {ours - theirs:+.3f} "
+        f"{metric} {ours[0]:.3f} against {theirs[0]:.3f} on the same {rows:,} rows: {differences[0]:+.3f} "
         f"(95 %: {low:+.3f} to {high:+.3f}); better{than} with {_percent(sure)}, needed {_percent(gates.confidence)}"
     )
     return Check(gate="better than the champion", passed=sure >= gates.confidence, said=said)
@@ -109,6 +123,17 @@ def by_chance(metric: str, truth: Ints, ours: Ints, theirs: Ints) -> float:
             one += hits[0] / len(truth)
             other += hits[1] / len(truth)
     gains = one - other
+    return float((gains >= gains[0] - 1e-12).mean())
+
+
+def by_chance_of_texts(metric: str, ours: Rows, theirs: Rows) -> float:
+    """The same p-value, by the same swaps, where a measure is made of sums over rows."""
+    n = len(answers.known(metric, ours))
+    swaps = np.random.default_rng(0).integers(0, 2, (metrics.RESAMPLES, n)).astype(np.float64)
+    swaps[0] = 0
+    both = answers.together(ours, theirs)
+    one, other = (answers.score(metric, both, np.concatenate(taken, 1)) for taken in ((1 - swaps, swaps), (swaps, 1 - swaps)))
+    gains = other - one if metric in LOWER_IS_BETTER else one - other
     return float((gains >= gains[0] - 1e-12).mean())
 
 

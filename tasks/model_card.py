@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import records
-from tasks.params import Params
+from tasks.params import METRICS_OF_TASK, Params
 from tasks.records import Audit, Candidate, Candidates, Decision, Evaluation, Plan, Training
 
 RESULTS = Path("results")
@@ -103,7 +103,8 @@ def card(about: About, files: dict[str, str]) -> str:
 
 def _what_it_is(about: About) -> str:
     case = about.settings.use_case
-    return f"A model for {case.task.replace('-', ' ')} with the labels {', '.join(about.training.labels)}."
+    labels = f" with the labels {', '.join(about.training.labels)}" if about.training.labels else ""
+    return f"A model for {case.task.replace('-', ' ')}{labels}."
 
 
 def _use(about: About) -> list[str]:
@@ -113,11 +114,13 @@ def _use(about: About) -> list[str]:
         takes = "A list of paths or of the bytes of image files, or a DataFrame whose first column holds them."
     else:
         given, takes = '["a text", "another text"]', "A list of texts or a DataFrame with one column of text."
+    writes = about.settings.use_case.task == "text-generation"
+    gives = "answer, or how the text goes on" if writes else "label, and the probability of each label"
     return [
         "```python",
         "import mlflow",
         f'model = mlflow.pyfunc.load_model("models:/{name}@champion")',
-        f"model.predict({given})  # a DataFrame: label, and the probability of each label",
+        f"model.predict({given})  # a DataFrame: {gives}",
         "```",
         f"{takes} Needs the packages in `requirements.txt`, nothing else.",
     ]
@@ -145,8 +148,13 @@ def _differences(seen: Evaluation) -> list[str]:
 
 
 def _slices(seen: Evaluation) -> list[str]:
+    metric = seen.model["metric"] if seen.model.get("metric") in METRICS_OF_TASK["text-generation"] else "accuracy"
     rows = [f"| {s.name} | {s.rows:,} | {s.value:.3f} ({s.low95:.3f} to {s.high95:.3f}) |" for s in seen.slices]
-    return ["| rows with | number | accuracy (95 %) |", "|---|---|---|", *rows] if rows else ["No slice has enough rows."]
+    return (
+        [f"| rows with | number | {metric.replace('_', ' ')} (95 %) |", "|---|---|---|", *rows]
+        if rows
+        else ["No slice has enough rows."]
+    )
 
 
 def _base(about: About) -> str:

@@ -17,7 +17,9 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from tasks import model_card
+from tasks import answers, model_card
+from tasks.answers import Rows
+from tasks.documents import Document
 from tasks.model_card import About
 from tasks.records import sha256_of, sha256_of_file
 from tasks.runs import RESULTS
@@ -74,6 +76,13 @@ def guesses(folder: Path, texts: Sequence[str | bytes]) -> list[str]:
     with _no_bytecode():
         model = code_of(folder).load(folder / "artifacts" / "model")
     return [model.labels[i] for i in model.probabilities(texts).argmax(1)]
+
+
+def read(folder: Path, rows: Sequence[Document]) -> Rows:
+    """What a version that writes makes of the rows, by its own code, from source, and its own files."""
+    with _no_bytecode():
+        model = code_of(folder).load_generator(folder / "artifacts" / "model")
+        return answers.measured(model, rows)
 
 
 def code_of(folder: Path) -> ModuleType:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import champion, documents, gates, images, ledger, packed, records, registry
+from tasks import answers, champion, documents, gates, images, ledger, packed, records, registry
 from tasks.documents import Document
 from tasks.gates import Check
 from tasks.metrics import Ints
@@ -76,19 +76,30 @@ def measure(settings: Params, version: str) -> Evidence:
 
 def _against_champion(settings: Params, challenger: Path, champion_version: str, rows: list[Document]) -> Check:
     name, gate = settings.use_case.name, "better than the champion"
-    if settings.use_case.task == "text-generation":
-        said = "two models of generated text cannot be compared yet"
-        return Check(gate=gate, passed=False, said=said)
     if problems := registry.verify(name, champion_version):
         said = f"the champion, version {champion_version}, cannot be measured: {problems[0]}; roll back first"
         return Check(gate=gate, passed=False, said=said)
-    texts = images.inputs(rows)
+    compare = _texts if settings.use_case.task == "text-generation" else _labels
     with registry.files_of(registry.version_of(name, champion_version)) as folder:
-        theirs = packed.guesses(folder, texts)
-    truth, ours = [row.label for row in rows], packed.guesses(challenger, texts)
+        return compare(settings, challenger, folder, rows)
+
+
+def _labels(settings: Params, challenger: Path, champion: Path, rows: list[Document]) -> Check:
+    inputs, truth = images.inputs(rows), [row.label for row in rows]
+    ours, theirs = (packed.guesses(folder, inputs) for folder in (challenger, champion))
     labels = sorted({*truth, *ours, *theirs})
     truth_, ours_, theirs_ = (_numbers(column, labels) for column in (truth, ours, theirs))
     return gates.better_than_champion(settings.objective.metric, truth_, ours_, theirs_, settings.gates)
+
+
+def _texts(settings: Params, challenger: Path, champion: Path, rows: list[Document]) -> Check:
+    metric = settings.objective.metric
+    ours, theirs = (packed.read(folder, rows) for folder in (challenger, champion))
+    for whose, made in (("this version", ours), ("the champion", theirs)):
+        if not answers.has(made, metric):
+            said = f"{whose} has no {metric} on these rows; set objective.metric to what both have, or roll back first"
+            return Check(gate="better than the champion", passed=False, said=said)
+    return gates.writes_better_than_champion(metric, ours, theirs, settings.gates)
 
 
 def _numbers(column: list[str], labels: list[str]) -> Ints:
