@@ -20,6 +20,9 @@ from tasks.metrics import Floats
 from tasks.records import Quality
 from tasks.serving import Generator
 
+METRICS = "bits_per_byte", "exact_match", "chrf"
+RUN_WORDS = 13
+"""The overlap by which Brown et al. 2020 (arXiv 2005.14165, appendix C) call a test text contaminated."""
 ORDERS, BETA = 6, 2  # chrF2: characters up to six, recall counts twice; Popović 2015 and 2016 (W15-3049, W16-2341)
 
 
@@ -62,10 +65,10 @@ def given(answers: Sequence[str], right: Sequence[str], nats: Sequence[float] | 
     )
 
 
-def quality(rows: Rows) -> Quality:
-    return Quality(
-        **{name: float(score(name, rows)[0]) for name in ("bits_per_byte", "exact_match", "chrf") if has(rows, name)}
-    )
+def quality(rows: Rows, kept: NDArray[np.bool_] | None = None) -> Quality:
+    """All measures that apply, of all rows or of those `kept` (n,)."""
+    counts = None if kept is None else kept[None].astype(np.float64)
+    return Quality(**{name: float(score(name, rows, counts)[0]) for name in METRICS if has(rows, name)})
 
 
 def has(rows: Rows, metric: str) -> bool:
@@ -143,11 +146,11 @@ def _bytes(texts: Sequence[str]) -> Floats:
     return np.array([len(text.encode()) for text in texts], np.float64)
 
 
-def unseen(texts: Sequence[str], known: Iterable[str], words: int = 13) -> NDArray[np.bool_]:
+def unseen(texts: Sequence[str], known: Iterable[str], words: int = RUN_WORDS) -> NDArray[np.bool_]:
     """Which of `texts` say nothing at length that `known` says: no run of `words` words in common, (n,).
 
-    13 words: the overlap by which Brown et al. 2020 (arXiv 2005.14165, appendix C) call a test text contaminated. Of a shorter
-    text, all its words count as one run. Case and punctuation make no difference. Not found: paraphrases, translations.
+    Of a text of fewer words, all its words count as one run. Case and punctuation make no difference. Not found: paraphrases,
+    translations.
     """
     wanted: dict[int, dict[int, list[int]]] = {}  # length of a run to its hash to the texts that have it
     for number, text in enumerate(texts):

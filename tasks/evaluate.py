@@ -42,7 +42,7 @@ def main(model: Path, training: Path, train: Path, test: Path, out: Path) -> Non
         )
     rows, known = documents.read(test), documents.read(train)
     if settings.use_case.task == "text-generation":
-        found = evaluate_texts.evaluation(done, rows, evaluate_texts.scores(model, known, rows), metric)
+        found = evaluate_texts.evaluation(done, known, rows, evaluate_texts.scores(model, known, rows), metric)
         records.write(found, out)
         return
     labels = done.labels

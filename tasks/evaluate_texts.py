@@ -7,27 +7,43 @@ minus the baseline's, so for bits per byte a negative one is a gain.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tasks import answers, compared, metrics
+from tasks import answers, compared, documents, metrics
 from tasks.answers import Rows
 from tasks.documents import Document
 from tasks.metrics import Floats
-from tasks.records import Evaluation, Slice, Training
+from tasks.records import Evaluation, Slice, Training, Unseen
 
 FEWEST_ROWS_OF_A_SLICE = 10
 
 
-def evaluation(training: Training, rows: list[Document], scored: Mapping[str, Rows], metric: str) -> Evaluation:
-    """The record for these scores; `scored["model"]` is the trained model, the others are its baselines."""
+def evaluation(
+    training: Training, known: Sequence[Document], rows: list[Document], scored: Mapping[str, Rows], metric: str
+) -> Evaluation:
+    """The record for these scores; `scored["model"]` is the trained model, the others are its baselines. `known`: what it
+    was trained on."""
     counts = metrics.resamples(len(rows))
-    known = {name: s for name, s in scored.items() if answers.has(s, metric)}
-    draws = {name: answers.score(metric, s, counts) for name, s in known.items()}
+    draws = {name: answers.score(metric, s, counts) for name, s in scored.items() if answers.has(s, metric)}
     qualities = {name: answers.quality(s).known() for name, s in scored.items()}
-    return compared.evaluation(training, rows, qualities, draws, metric, _slices(rows, scored["model"], metric))
+    found = compared.evaluation(training, rows, qualities, draws, metric, _slices(rows, scored["model"], metric))
+    return found.model_copy(update={"unseen": of_unseen(known, rows, scored)})
+
+
+def of_unseen(known: Sequence[Document], rows: Sequence[Document], scored: Mapping[str, Rows]) -> Unseen:
+    """The measures on what no row of `known` says at length: a model that only remembers is not good there."""
+    texts = [documents.answered(row)[1] if row.messages else row.text for row in rows]
+    clean = answers.unseen(texts, (row.text for row in known))
+    size = sum(len(text.encode()) for text, counts in zip(texts, clean, strict=True) if counts)
+    if not size:
+        said = f"each of the {len(rows):,} test texts has a run of {answers.RUN_WORDS} words that a training row has, too"
+        return Unseen(texts=0, bytes=0, metrics=None, baselines={}, reason=said)
+    qualities = {name: answers.quality(s, clean).known() for name, s in scored.items()}
+    own = qualities.pop("model")
+    return Unseen(texts=int(clean.sum()), bytes=size, metrics=own, baselines=qualities)
 
 
 def scores(model: Path, known: list[Document], rows: list[Document]) -> dict[str, Rows]:

@@ -590,6 +590,18 @@ class Slice(Record):
     high95: float
 
 
+class Unseen(Record):
+    """The measures on the test texts (of chats: the answers) that have no run of 13 words in common with a training row."""
+
+    texts: int
+    bytes: int
+    """Of those texts, in UTF-8."""
+    metrics: dict[str, float] | None
+    """Null: none is left, and `reason` says so."""
+    baselines: dict[str, dict[str, float]]
+    reason: str | None = None
+
+
 class Evaluation(Record):
     schema_version: int = SCHEMA_VERSION
     status: Literal["finished", "nothing_to_do"]
@@ -602,6 +614,8 @@ class Evaluation(Record):
     steps_planned: int
     test_sha256: str
     rows: int
+    unseen: Unseen | None = None
+    """Of generated text alone."""
 
 
 class Beside(Record):

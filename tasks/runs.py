@@ -147,6 +147,7 @@ def _evaluation() -> Iterator[Run]:
         return
     beside = {f"{name}.{metric}": value for name, of in evaluation.baselines.items() for metric, value in of.items()}
     ahead = {f"ahead_of.{d.against}": d.value for d in evaluation.diff}
+    unseen = evaluation.unseen.metrics or {} if evaluation.unseen else {}
     yield Run(
         name=f"evaluation: {evaluation.model['branch']}",
         record_sha256=_sha256(evaluation),
@@ -154,7 +155,7 @@ def _evaluation() -> Iterator[Run]:
         params=_flat(
             {"branch": evaluation.model["branch"], "base_model": evaluation.model["base_model"], "n": evaluation.rows}
         ),
-        metrics=evaluation.metrics | beside | ahead,
+        metrics=evaluation.metrics | beside | ahead | {f"unseen.{metric}": value for metric, value in unseen.items()},
         tags={"kind": "evaluation", "branch": str(evaluation.model["branch"])},
         files=[path],
     )

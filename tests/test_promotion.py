@@ -77,7 +77,7 @@ def registered(branch: str, metric: str, rows: list[Document], held: list[Docume
     }
     decision = use_case.decision().model_copy(update={"metric": Metric.of(metric, None)})
     written = {"train": training, "plan": plan, "decision": decision, "audit": use_case.audit()}
-    for name, record in (written | {"evaluation": evaluate_texts.evaluation(training, held, scored, metric)}).items():
+    for name, record in (written | {"evaluation": evaluate_texts.evaluation(training, rows, held, scored, metric)}).items():
         records.write(record, Path("results") / f"{name}.json")
     shutil.rmtree(weak)
     found = registry.register(settings(metric))
@@ -101,7 +101,7 @@ def test_a_language_model_replaces_one_that_needs_more_bits_and_is_not_replaced_
     assert evidence.refusal is None, evidence.refusal
     assert (evidence.champion, evidence.test_sha256) == (few, documents.sha256(HELD))
     assert [check.gate for check in evidence.checks][-2:] == ["better than baseline", "better than the champion"]
-    assert "on the same 60 rows: -0." in evidence.checks[-1].said
+    assert "on the same 60 rows: -" in evidence.checks[-1].said
     assert "bits_per_byte" in str(promoted("bits_per_byte", few).refusal)
     assert "+0.000 (95 %: +0.000 to +0.000); better with 0 %" in str(promoted("bits_per_byte", many).refusal)
     assert champion.current(use_case.NAME).version == many  # type: ignore[union-attr]

@@ -350,6 +350,7 @@ def _realised(found: Records) -> dict[str, Any] | None:
     if done.status == "nothing_to_do" or option is None:
         return None
     took = found.training.measured
+    sliced = "accuracy" if done.unseen is None else metric  # rows with labels are sliced by accuracy, whatever is aimed at
     return {
         "value": formats.score(done.metrics[metric], metric),
         "interval": _interval(done.model.get("low95"), done.model.get("high95"), metric),
@@ -358,6 +359,7 @@ def _realised(found: Records) -> dict[str, Any] | None:
         "time": formats.duration(took.wall_seconds / 3600) if took else "–",
         "time_predicted": formats.duration(option.hours.value) if option.hours else "–",
         "rows": formats.rows(done.rows),
+        "sliced": words.METRICS[sliced],
         "memory": formats.gigabytes(took.peak_gb) if took else "–",
         "memory_predicted": formats.gigabytes(option.peak_gb.value) if option.peak_gb else "–",
         "baselines": [
@@ -367,9 +369,10 @@ def _realised(found: Records) -> dict[str, Any] | None:
             (d.against, formats.points(d.value), formats.points(d.low95), formats.points(d.high95)) for d in done.diff
         ],
         "slices": [
-            (s.name, formats.rows(s.rows), formats.percent(s.value), f"{100 * s.low95:.1f}–{100 * s.high95:.1f}")
+            (s.name, formats.rows(s.rows), formats.score(s.value, sliced), _interval(s.low95, s.high95, sliced))
             for s in done.slices
         ],
+        "unseen": words.unseen(done, metric),
     }
 
 

@@ -342,6 +342,20 @@ def audit_heading(audit: Audit) -> str:
     return f"Audit: {formats.rows(removed)} rows removed, {formats.rows(audit.train.rows)} to train on are worth {worth}"
 
 
+def unseen(evaluation: Evaluation, metric: str) -> str:
+    """How good the model is on test text that does not occur in training; empty where that is not asked."""
+    found = evaluation.unseen
+    if found is None:
+        return ""
+    if found.metrics is None or metric not in found.metrics:
+        return f"On text that does not occur in training: not known ({found.reason}). "
+    beside = [f"{name} {formats.score(of[metric], metric)}" for name, of in found.baselines.items() if metric in of]
+    return (
+        f"On the {formats.rows(found.texts)} test texts ({formats.rows(found.bytes)} bytes) that do not occur in training: "
+        f"{formats.score(found.metrics[metric], metric)}{', ' * bool(beside)}{', '.join(beside)}. "
+    )
+
+
 def realised_heading(decision: Decision, evaluation: Evaluation) -> str:
     option = chosen(decision)
     if evaluation.status == "nothing_to_do" or option is None:

@@ -9,7 +9,8 @@ import pytest
 
 from tasks import formats, records
 from tasks.decide import Inputs
-from tasks.records import Decision, Realised
+from tasks.records import Decision, Plan, Realised, Unseen
+from tasks.report import words
 from tasks.report.__main__ import main
 from tasks.report.svg import smooth
 from tests.decide import synthetic
@@ -145,3 +146,14 @@ def test_curves_overshoot_no_point() -> None:
     heights = [float(y) for _, y in re.findall(r"([\d.]+) ([\d.]+)", path)]
     assert max(heights) == 12
     assert min(heights) == 0
+
+
+def test_the_report_says_how_good_a_model_is_on_text_that_training_does_not_hold() -> None:
+    done = after.evaluation(Plan(branch="full", base_model=None, recipe={}))
+    assert words.unseen(done, "bits_per_byte") == ""
+    found = Unseen(texts=30, bytes=4210, metrics={"bits_per_byte": 1.25}, baselines={"baseline": {"bits_per_byte": 1.75}})
+    assert words.unseen(done.model_copy(update={"unseen": found}), "bits_per_byte") == (
+        "On the 30 test texts (4,210 bytes) that do not occur in training: 1.25 bits per byte, baseline 1.75 bits per byte. "
+    )
+    none = Unseen(texts=0, bytes=0, metrics=None, baselines={}, reason="all are known")
+    assert "not known (all are known)" in words.unseen(done.model_copy(update={"unseen": none}), "chrf")
