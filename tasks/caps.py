@@ -1,7 +1,8 @@
 """Caps on one training: time, money, energy. They travel with the launch and change nothing that is learnt.
 
 From the environment: CROSSOVER_MAX_HOURS, CROSSOVER_MAX_USD (at the highest price an hour that params.yaml names) and
-CROSSOVER_MAX_KWH (at CROSSOVER_WATTS, what the machine draws). A training that has used one up stops with a checkpoint and
+CROSSOVER_MAX_KWH (at what the hardware of params.yaml draws: `hardware.watts`, or a known GPU's data sheet; CROSSOVER_WATTS,
+what the machine draws where this training runs, goes before). A training that has used one up stops with a checkpoint and
 exit code 75; started again with a raised cap it goes on. Earlier attempts count; loading and saving do not.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.first_year import kilowatts
 from tasks.params import Hardware
 from tasks.stage import UserError
 
@@ -25,18 +27,21 @@ class Cap:
 def cap(environment: Mapping[str, str], hardware: Hardware) -> Cap | None:
     """The cap that is reached first; None if there is none."""
     hours, usd, kwh = (_number(environment, f"CROSSOVER_MAX_{name}") for name in ("HOURS", "USD", "KWH"))
-    found = []
+    found, count = [], hardware.count if hardware.gpu else 1
     if hours is not None:
         found.append(Cap(3600 * hours, f"CROSSOVER_MAX_HOURS = {hours:g} is"))
     if usd is not None:
-        price = hardware.usd_per_gpu_hour[1] * (hardware.count if hardware.gpu else 1)
+        price = hardware.usd_per_gpu_hour[1] * count
         found.append(
             Cap(3600 * usd / price if price else float("inf"), f"CROSSOVER_MAX_USD = {usd:g} (at {price:g} USD an hour) is")
         )
     if kwh is not None:
-        watts = _number(environment, "CROSSOVER_WATTS")
+        declared = kilowatts(hardware)
+        watts = _number(environment, "CROSSOVER_WATTS") or (1000 * declared * count if declared else None)
         if not watts:
-            raise UserError(f"CROSSOVER_MAX_KWH = {kwh:g}: set CROSSOVER_WATTS too, what the machine draws while it trains")
+            raise UserError(
+                f"CROSSOVER_MAX_KWH = {kwh:g}: set hardware.watts in params.yaml, or CROSSOVER_WATTS, what the machine draws"
+            )
         found.append(Cap(3600 * 1000 * kwh / watts, f"CROSSOVER_MAX_KWH = {kwh:g} (at {watts:g} W) is"))
     return min(found, key=lambda one: one.seconds, default=None)
 

@@ -34,6 +34,16 @@ def test_of_several_caps_the_first_reached_holds_and_says_so() -> None:
     assert cap({}, HERE) is None
 
 
+def test_energy_counts_at_the_power_of_the_declared_hardware_unless_the_launch_names_another() -> None:
+    told = {"CROSSOVER_MAX_KWH": "1"}
+    assert cap(told, HERE.model_copy(update={"watts": 100.0})).seconds == pytest.approx(36_000)  # type: ignore[union-attr]
+    assert cap(told, GPUS.model_copy(update={"watts": 250.0})).seconds == pytest.approx(3600)  # type: ignore[union-attr]
+    assert cap(told, GPUS).seconds == pytest.approx(2250)  # type: ignore[union-attr]  # the data sheet's 400 W, four times
+    other = cap(told | {"CROSSOVER_WATTS": "500"}, GPUS)
+    assert other is not None
+    assert (other.seconds, "at 500 W" in other.words) == (pytest.approx(7200), True)
+
+
 @pytest.mark.parametrize("given", [{"CROSSOVER_MAX_KWH": "1"}, {"CROSSOVER_MAX_USD": "a lot"}, {"CROSSOVER_MAX_HOURS": "0"}])
 def test_a_cap_that_cannot_be_held_is_the_users_mistake(given: dict[str, str]) -> None:
     with pytest.raises(UserError, match=next(iter(given))):
