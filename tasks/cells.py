@@ -63,7 +63,8 @@ def measure_all(
     from tasks import trainers
 
     keys = [key_of(branch, task, base, step) for base, step in wanted]
-    missing = [pair for key, pair in zip(keys, wanted, strict=True) if stored(key) is None]
+    known = {key: stored(key) for key in keys}
+    missing = [pair for key, pair in zip(keys, wanted, strict=True) if known[key] is None]
     missing.sort(key=lambda pair: -pair[1].n)  # the longest first, so that no core waits for it at the end
     if missing:
         trainers.module_of(branch, task)  # imported once, for all processes
@@ -73,7 +74,7 @@ def measure_all(
             missing,
             lambda shares: progress.at(*_progress(missing, shares)),
         )
-    return [_known(key) for key in keys]
+    return [known[key] or _measured(key) for key in keys]
 
 
 def _progress(missing: list[tuple[Candidate | None, Step]], shares: list[float]) -> tuple[float, str]:
@@ -83,7 +84,7 @@ def _progress(missing: list[tuple[Candidate | None, Step]], shares: list[float])
     return done, ", ".join(f"{base.name + ', ' if base else ''}{step.n} rows, seed {step.seed}" for base, step in now)
 
 
-def _known(key: str) -> Cell:
+def _measured(key: str) -> Cell:
     cell = stored(key)
     assert cell is not None
     return cell

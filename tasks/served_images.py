@@ -19,9 +19,8 @@ class ServedImages(PythonModel):
         serving = import_module("serving")  # MLflow puts the `code` folder of the model on the path
         self.model = serving.load(context.artifacts["model"])
 
-    def predict(self, context, model_input, params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # noqa: ARG002
-        images = model_input.iloc[:, 0].tolist() if isinstance(model_input, pd.DataFrame) else list(model_input)
-        probabilities = self.model.probabilities(images)
+    def predict(self, context, model_input: list[str | bytes], params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # noqa: ARG002
+        probabilities = self.model.probabilities(model_input)  # MLflow makes a list of a DataFrame's column
         frame = pd.DataFrame(probabilities, columns=[f"probability_{label}" for label in self.model.labels])
         frame.insert(0, "label", [self.model.labels[i] for i in probabilities.argmax(1)])
         return frame

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tasks import serving
-from tasks.trainers import Job
+from tasks.trainers import Job, steps
 from tasks.trainers.fit import Batch
 
 TOKENIZER = ("tokenizer*.json", "special_tokens_map.json")
@@ -38,16 +38,11 @@ class Batches:
         self.tokens: int = job.recipe["tokens_a_pass"]
         self.a_epoch = math.ceil(len(ids) / job.recipe["rows_a_step"])
         self.steps: int = self.a_epoch * job.recipe["epochs"]
-        self._epoch: tuple[int, list[list[int]]] = (-1, [])
+        self._order = steps.kept(self.order)
 
     def __call__(self, step: int) -> list[Batch]:
         """The passes of one step; more than one where the rows together are longer than `tokens_a_pass`."""
-        epoch, place = divmod(step, self.a_epoch)
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, self.order(epoch))
-        rows = self._epoch[1][place]
-        parts = serving.by_length([len(self.ids[row]) for row in rows], self.tokens)
-        return [self._batch([rows[i] for i in part]) for part in parts]
+        return [self._batch(rows) for rows in steps.passes(step, self.a_epoch, self._order, self.lengths, self.tokens)]
 
     def order(self, epoch: int) -> list[list[int]]:
         """The rows of each step of an epoch. The jitter on lengths lets rows meet others than their neighbours."""

@@ -22,7 +22,7 @@ from tasks import serving
 from tasks.documents import Document
 from tasks.serving.causal import with_system
 from tasks.serving.scoring import head_sees
-from tasks.trainers import Job, Spent
+from tasks.trainers import Job, Spent, steps
 from tasks.trainers.causal import chat
 from tasks.trainers.causal.packing import IGNORED
 from tasks.trainers.fit import Batch, fit, has_fast_bfloat16, precision
@@ -91,13 +91,15 @@ class Pairs:
         self.tokens_a_pass: int = job.recipe["tokens_a_pass"]
         self.a_epoch = min(len(pairs), math.ceil(sum(self.lengths) / job.recipe["tokens_a_step"]))
         self.steps: int = self.a_epoch * job.recipe["epochs"]
+        self._order = steps.kept(self.order)
 
     def __call__(self, step: int) -> list[Batch]:
-        epoch, place = divmod(step, self.a_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.pairs))
-        rows = np.array_split(order, self.a_epoch)[place].tolist()
-        parts = serving.by_length([self.lengths[row] for row in rows], self.tokens_a_pass)
-        return [self._batch([rows[i] for i in part]) for part in parts]
+        return [self._batch(r) for r in steps.passes(step, self.a_epoch, self._order, self.lengths, self.tokens_a_pass)]
+
+    def order(self, epoch: int) -> list[list[int]]:
+        """The pairs of each step of an epoch."""
+        drawn = np.random.default_rng([self.seed, epoch]).permutation(len(self.pairs))
+        return [rows.tolist() for rows in np.array_split(drawn, self.a_epoch)]
 
     def _batch(self, rows: list[int]) -> Batch:
         batch = padded([self.pairs[row][side] for side in (0, 1) for row in rows])

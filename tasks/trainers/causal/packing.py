@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks import serving
-from tasks.trainers import Job
+from tasks.trainers import Job, steps
 from tasks.trainers.fit import Batch
 
 Ids = NDArray[np.int64]
@@ -112,15 +111,10 @@ class Rows:
         fullest = total // int(self.lengths.max())  # with more steps than this, one could be left without a row
         self.a_epoch = max(1, min(math.ceil(total / job.recipe["tokens_a_step"]), fullest))
         self.steps: int = self.a_epoch * job.recipe["epochs"]
-        self._epoch: tuple[int, list[list[int]]] = (-1, [])
+        self._order = steps.kept(self.order)
 
     def __call__(self, step: int) -> list[Batch]:
-        epoch, place = divmod(step, self.a_epoch)
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, self.order(epoch))
-        rows = self._epoch[1][place]
-        parts = serving.by_length([int(self.lengths[row]) for row in rows], self.tokens_a_pass)
-        return [self._batch([rows[i] for i in part]) for part in parts]
+        return [self._batch(r) for r in steps.passes(step, self.a_epoch, self._order, self.lengths, self.tokens_a_pass)]
 
     def order(self, epoch: int) -> list[list[int]]:
         """The rows of each step of an epoch: about equally many tokens a step, of like length, the steps shuffled."""
