@@ -14,7 +14,7 @@ Branch = Literal["baseline", "prompt", "probe", "lora", "full", "continued", "sc
 BRANCHES_OF_TASK: dict[str, tuple[Branch, ...]] = {
     "text-classification": ("baseline", "prompt", "probe", "lora", "full", "scratch"),
     "text-generation": ("baseline", "prompt", "lora", "full", "continued", "scratch"),
-    "image-classification": ("baseline", "probe", "full", "scratch"),
+    "image-classification": ("baseline", "probe", "lora", "full", "scratch"),
 }
 METRICS_OF_TASK = {
     "text-classification": ("accuracy", "macro_f1"),

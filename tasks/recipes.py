@@ -155,6 +155,10 @@ def _image_full(n: int) -> dict[str, Any]:
     return _image_tuned(1e-3, 10 if n < 400 else 6)
 
 
+def _image_lora(n: int) -> dict[str, Any]:
+    return _image_tuned(3e-3, 10 if n < 400 else 6) | {"weight_decay": 0.0, "rank": 16, "alpha": 32}
+
+
 def _image_scratch(n: int) -> dict[str, Any]:
     """Or `{"kind": "vit", "patch_size": 8, "hidden_size": 128, ...}`: the sizes of transformers' ViTConfig."""
     architecture = {"kind": "cnn", "channels": [16, 32, 64, 128]}
@@ -173,6 +177,7 @@ _RECIPES: dict[str, dict[str, Callable[[int], dict[str, Any]]]] = {
     "image-classification": {
         "baseline": _image_baseline,
         "probe": _image_probe,
+        "lora": _image_lora,
         "full": _image_full,
         "scratch": _image_scratch,
     },

@@ -27,7 +27,7 @@ MODULES = {
 BRANCHES = {
     "text-classification": ("baseline", "prompt", "probe", "lora", "full", "scratch"),
     "text-generation": ("baseline", "prompt", "lora", "full", "continued", "scratch"),
-    "image-classification": ("baseline", "probe", "full", "scratch"),
+    "image-classification": ("baseline", "probe", "lora", "full", "scratch"),
 }
 STARTS_FROM_A_BASE = ("prompt", "probe", "lora", "full", "continued")
 
