@@ -568,6 +568,9 @@ class Training(Record):
     files: dict[str, str]
     """File in `model/` to its sha256."""
     influences: Influences | None = None
+    cut_rows: int | None = None
+    cut_tokens: int | None = None
+    """Rows longer than the recipe's `max_tokens`, and their tokens that were not learnt; null: nothing was trained."""
     measured: Measured | None
 
 

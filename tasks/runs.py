@@ -35,7 +35,7 @@ class Run:
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     steps: list[dict[str, float]] = field(default_factory=list)
-    """The training's metrics, one dictionary a step."""
+    """The training's metrics, one dictionary a step: `train.loss`, say, or `preference.loss`, and `step`."""
     files: list[Path] = field(default_factory=list)
 
 
@@ -131,11 +131,17 @@ def _training(metrics: Path | None) -> Iterator[Run]:
         seconds=measured.wall_seconds if measured else 0.0,
         params=_flat(said),
         metrics={"steps_done": training.steps_done, "steps_planned": training.steps_planned}
+        | {name: getattr(training, name) for name in ("cut_rows", "cut_tokens") if getattr(training, name) is not None}
         | (_measured(measured) if measured else {}),
         tags={"kind": "training", "branch": training.branch or "-"} | ({"machine": measured.machine} if measured else {}),
-        steps=[json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else [],
+        steps=[*_steps("train", metrics), *_steps("preference", metrics.with_suffix(".preference.jsonl"))],
         files=[path],
     )
+
+
+def _steps(what: str, lines: Path) -> list[dict[str, float]]:
+    found = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    return [{name if name == "step" else f"{what}.{name}": value for name, value in line.items()} for line in found]
 
 
 def _evaluation() -> Iterator[Run]:

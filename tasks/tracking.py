@@ -155,7 +155,7 @@ def complete(api: MlflowClient, run_id: str, run: Run) -> None:
     for i, line in enumerate(run.steps):
         when = start + round(run.seconds * 1000 * (i + 1) / len(run.steps))
         numbers = {name: value for name, value in line.items() if name != "step" and math.isfinite(value)}
-        metrics += [Metric(f"train.{name}", value, when, int(line["step"])) for name, value in numbers.items()]
+        metrics += [Metric(name, value, when, int(line["step"])) for name, value in numbers.items()]
     api.log_batch(run_id, metrics[:METRICS_A_BATCH], [Param(name, value) for name, value in run.params.items()])
     for first in range(METRICS_A_BATCH, len(metrics), METRICS_A_BATCH):
         api.log_batch(run_id, metrics[first : first + METRICS_A_BATCH])

@@ -62,6 +62,8 @@ def _take(folder: Path, plan: Plan, rows: Path, model: Path, record: Path) -> No
         steps_planned=trained["steps_planned"],
         files={name: records.sha256_of_file(path) for name, path in files.items()},
         influences=trained["influences"],
+        cut_rows=trained["cut_rows"],
+        cut_tokens=trained["cut_tokens"],
         measured=Measured(
             cpu_seconds=trained["cpu_seconds"],
             wall_seconds=trained["wall_seconds"],
@@ -74,16 +76,29 @@ def _take(folder: Path, plan: Plan, rows: Path, model: Path, record: Path) -> No
         ),
     )
     records.write(training, record)
+    if training.cut_rows:
+        print(cut(training), file=sys.stderr)
     _keep_metrics(folder, training.plan_sha256)
     shutil.rmtree(folder)
 
 
+def cut(training: Training) -> str:
+    """What of the rows was too long to be learnt, in one line."""
+    limit = training.recipe["max_tokens"]
+    return (
+        f"train: {training.cut_rows:,} of {training.rows:,} rows are longer than {limit} tokens (max_tokens of the recipe, or "
+        f"what the base reads): {training.cut_tokens:,} tokens were cut off and not learnt"
+    )
+
+
 def _keep_metrics(folder: Path, plan_sha256: str) -> None:
-    """The metrics of each step, for MLflow: `<shared>/metrics/<plan hash>.jsonl`."""
-    if (folder / "metrics.jsonl").exists():
-        kept = workspace.shared() / "metrics"
-        kept.mkdir(exist_ok=True)
-        shutil.move(folder / "metrics.jsonl", kept / f"{plan_sha256}.jsonl")
+    """The metrics of each step, for MLflow: `<shared>/metrics/<plan hash>.jsonl`, of preferences `.preference.jsonl`."""
+    kept = workspace.shared() / "metrics"
+    kept.mkdir(exist_ok=True)
+    for name, end in (("metrics", "jsonl"), ("preference", "preference.jsonl")):
+        (kept / f"{plan_sha256}.{end}").unlink(missing_ok=True)
+        if (folder / f"{name}.jsonl").exists():
+            shutil.move(folder / f"{name}.jsonl", kept / f"{plan_sha256}.{end}")
 
 
 def _nothing_to_do(plan: Plan, model: Path, record: Path) -> None:

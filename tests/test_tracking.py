@@ -115,12 +115,16 @@ def test_the_steps_of_a_training_are_a_curve_without_its_infinite_values() -> No
     plan_sha256 = records.sha256_of(use_case.plan().model_dump(mode="json"))
     lines = [{"step": step, "loss": 1 / step, "lr": 0.1, "grad_norm": float("inf")} for step in range(1, 1201)]
     (kept / f"{plan_sha256}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    margins = [{"step": step, "reward_margin": 0.1 * step} for step in (1, 2)]
+    (kept / f"{plan_sha256}.preference.jsonl").write_text("".join(json.dumps(line) + "\n" for line in margins))
     tracking.project(settings())
     (run,) = by_kind("training")
     history = tracking.client().get_metric_history(run.info.run_id, "train.loss")
     assert [(m.step, m.value) for m in history[:2]] == [(1, 1.0), (2, 0.5)]
     assert len(history) == 1200
     assert "train.grad_norm" not in run.data.metrics
+    history = tracking.client().get_metric_history(run.info.run_id, "preference.reward_margin")
+    assert [(m.step, m.value) for m in history] == [(1, 0.1), (2, 0.2)]
 
 
 def command(repo: Path, **env: str) -> tuple[int, str]:

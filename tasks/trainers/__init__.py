@@ -10,7 +10,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,23 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """What training did not see because it was longer than the recipe's `max_tokens`."""
+
+    rows: int = 0
+    """That lost something."""
+    tokens: int = 0
+
+    @staticmethod
+    def of(lengths: Iterable[int], limit: int) -> Cut:
+        lost = [length - limit for length in lengths if length > limit]
+        return Cut(len(lost), sum(lost))
+
+
+NOTHING_CUT = Cut()
+
+
+@dataclass(frozen=True)
 class Spent:
     """What a branch did, as far as the clock of this process does not tell it."""
 
@@ -73,6 +90,12 @@ class Spent:
     earlier_cpu_seconds: float = 0.0
     """Of attempts before a resume, and of embeddings that an earlier job of this process left."""
     earlier_wall_seconds: float = 0.0
+    cut_rows: int = 0
+    cut_tokens: int = 0
+    """See `Cut`."""
+
+    def with_cut(self, cut: Cut) -> Spent:
+        return replace(self, cut_rows=cut.rows, cut_tokens=cut.tokens)
 
 
 @dataclass(frozen=True)
@@ -85,6 +108,9 @@ class Trained:
     wall_seconds: float
     peak_gb: float
     """Largest resident memory while this job ran, 1e9 bytes (where the system cannot say: of the process so far)."""
+    cut_rows: int
+    cut_tokens: int
+    """Rows, and their tokens, that were cut off at the recipe's `max_tokens` and not learnt."""
 
 
 def train(job: Job) -> Trained:
@@ -109,6 +135,8 @@ def train(job: Job) -> Trained:
         cpu_seconds=spent.earlier_cpu_seconds + cpu_seconds() - cpu,
         wall_seconds=spent.earlier_wall_seconds + time.monotonic() - wall,
         peak_gb=peak_gb(),
+        cut_rows=spent.cut_rows,
+        cut_tokens=spent.cut_tokens,
     )
     shutil.rmtree(job.folder, ignore_errors=True)
     part.rename(job.folder)

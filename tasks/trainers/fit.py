@@ -40,6 +40,8 @@ class Batch:
     """Rows, or labelled tokens: what the loss is a sum over."""
     tokens: int
     """Without padding."""
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """What the loss adds to the metrics, by name, as sums over what it is a sum over; it fills this in."""
 
     def to(self, device: torch.device) -> Batch:
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
@@ -136,7 +138,8 @@ def _step(
         optimizer.zero_grad(set_to_none=True)
     state.step += 1
     state.tokens += sum(batch.tokens for batch in passes)
-    return {"step": state.step, "loss": float(total), "lr": rate, "grad_norm": float(norm)}
+    told = {name: sum(float(batch.sums[name]) for batch in passes) / weight for name in passes[0].sums}
+    return told | {"step": state.step, "loss": float(total), "lr": rate, "grad_norm": float(norm)}
 
 
 def seed_of(seed: int, step: int) -> int:

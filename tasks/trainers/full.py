@@ -16,4 +16,4 @@ def train(job: Job, folder: Path) -> Spent:
     with text.only_seen_words(model, data):
         spent = fit(model, data, text.cross_entropy, job, identity(job))
     text.save(folder, job, model, job.base)
-    return spent
+    return spent.with_cut(data.cut)

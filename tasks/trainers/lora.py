@@ -23,10 +23,11 @@ def train(job: Job, folder: Path) -> Spent:
     )
     adapted = LoraModel(model.base_model, config, "default")
     _train_pooler(model)
-    spent = fit(model, text.batches(job, job.base, model.config.pad_token_id), text.cross_entropy, job, identity(job))
+    data = text.batches(job, job.base, model.config.pad_token_id)
+    spent = fit(model, data, text.cross_entropy, job, identity(job))
     adapted.merge_and_unload()
     text.save(folder, job, model, job.base)
-    return spent
+    return spent.with_cut(data.cut)
 
 
 _HEAD = r".*pooler.*"

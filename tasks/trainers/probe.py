@@ -20,7 +20,8 @@ def train(job: Job, folder: Path) -> Spent:
 
     assert job.base is not None
     encoder = serving.encoder(job.base).eval()
-    features, tokens, earlier = _features(job, encoder)
+    ids, cut = text.token_ids(job, job.base)
+    features, earlier = _features(job, encoder, ids)
     targets, scale = np.array(text.targets(job)), float(features.std())
     choice = choose(features / scale, targets, len(job.labels), job.recipe["strengths"], job.recipe["folds"], job.seed)
     weight, bias = fit(features / scale, targets, len(job.labels), choice.strength)
@@ -28,14 +29,13 @@ def train(job: Job, folder: Path) -> Spent:
     text.describe(folder, job, "probe", text.max_tokens(job, job.base))
     save_file({"weight": weight / scale, "bias": bias}, folder / "head.safetensors")
     job.on_progress(1, 1)
-    return Spent(1, 1, tokens, earlier_cpu_seconds=earlier)
+    return Spent(1, 1, sum(map(len, ids)), earlier_cpu_seconds=earlier).with_cut(cut)
 
 
-def _features(job: Job, encoder: object) -> tuple[serving.Floats, int, float]:
-    """Embeddings (n, hidden) of the job's rows, their tokens, and the CPU-seconds that earlier jobs spent on known ones."""
+def _features(job: Job, encoder: object, ids: list[list[int]]) -> tuple[serving.Floats, float]:
+    """Embeddings (n, hidden) of the job's rows, and the CPU-seconds that earlier jobs spent on known ones."""
     assert job.base is not None
     limit = text.max_tokens(job, job.base)
-    ids = serving.token_ids(serving.tokenizer(job.base), [d.text for d in job.documents], limit)
     keys = [(str(job.base.resolve()), limit, d.text) for d in job.documents]
     new = [row for row, key in enumerate(keys) if key not in _known]
     found = {key: _known[key] for key in keys if key in _known}
@@ -48,4 +48,4 @@ def _features(job: Job, encoder: object) -> tuple[serving.Floats, int, float]:
     _known.update(made)
     both = found | made
     earlier = sum(seconds for _, seconds in found.values())
-    return np.stack([both[key][0] for key in keys]), sum(map(len, ids)), earlier
+    return np.stack([both[key][0] for key in keys]), earlier

@@ -29,7 +29,7 @@ def train(job: Job, folder: Path) -> Spent:
     model, data = _network(job, kind, folder)
     spent = fit(model, data, text.cross_entropy, job, identity(job))
     text.save(folder, job, model, folder)
-    return spent
+    return spent.with_cut(data.cut)
 
 
 def _network(job: Job, kind: str, folder: Path) -> tuple[Any, text.Batches]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tasks import serving
-from tasks.trainers import Job, steps
+from tasks.trainers import NOTHING_CUT, Cut, Job, steps
 from tasks.trainers.fit import Batch
 
 TOKENIZER = ("tokenizer*.json", "special_tokens_map.json")
@@ -31,13 +31,17 @@ WINDOW_BATCHES = 64  # rows are sorted by length within windows of so many batch
 class Batches:
     """The rows of every optimizer step: each epoch sees each row once, in batches of like length, shuffled."""
 
-    def __init__(self, ids: Sequence[Sequence[int]], targets: Sequence[int], job: Job, pad_id: int) -> None:
+    def __init__(
+        self, ids: Sequence[Sequence[int]], targets: Sequence[int], job: Job, pad_id: int, cut: Cut = NOTHING_CUT
+    ) -> None:
         self.ids, self.targets, self.pad_id, self.seed = ids, targets, pad_id, job.seed
         self.lengths = np.array([len(row) for row in ids])
         self.jitter: float = job.recipe["length_jitter"]
         self.tokens: int = job.recipe["tokens_a_pass"]
         self.a_epoch = math.ceil(len(ids) / job.recipe["rows_a_step"])
         self.steps: int = self.a_epoch * job.recipe["epochs"]
+        self.cut = cut
+        """What of the rows is not in `ids`."""
         self._order = steps.kept(self.order)
 
     def __call__(self, step: int) -> list[Batch]:
@@ -110,8 +114,17 @@ def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
 
 def batches(job: Job, folder: Path, pad_id: int | None) -> Batches:
     """The job's rows as ids of the tokenizer in `folder`."""
-    ids = serving.token_ids(serving.tokenizer(folder), [d.text for d in job.documents], max_tokens(job, folder))
-    return Batches(ids, targets(job), job, pad_id or 0)
+    ids, cut = token_ids(job, folder)
+    return Batches(ids, targets(job), job, pad_id or 0, cut)
+
+
+def token_ids(job: Job, folder: Path) -> tuple[list[list[int]], Cut]:
+    """The job's rows as ids of the tokenizer in `folder`, at most `max_tokens` of each, and what that cuts off."""
+    tokenizer, limit, texts = serving.tokenizer(folder), max_tokens(job, folder), [d.text for d in job.documents]
+    ids = serving.token_ids(tokenizer, texts, limit)
+    tokenizer.no_truncation()
+    long = tokenizer.encode_batch([text for text, row in zip(texts, ids, strict=True) if len(row) == limit])
+    return ids, Cut.of((len(encoding.ids) for encoding in long), limit)
 
 
 def targets(job: Job) -> list[int]:

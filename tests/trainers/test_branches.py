@@ -124,3 +124,13 @@ def test_a_probe_on_known_rows_embeds_nothing_again_and_still_counts_its_cost(ma
 def test_a_job_that_cannot_be_trained_is_the_users_mistake(change: dict[str, Any], named: str, make_job: MakeJob) -> None:
     with pytest.raises(UserError, match=named):
         trainers.train(replace(make_job("full"), **change))
+
+
+@pytest.mark.parametrize("branch", ["baseline", "probe", "lora", "full", "scratch"])
+def test_what_is_longer_than_max_tokens_is_counted(branch: str, make_job: MakeJob) -> None:
+    trained = trainers.train(job := make_job(branch, recipe={"max_tokens": 8, "epochs": 1, "tokenizers": ["bpe"]}))
+    words = [len(row.text.split()) + 2 for row in job.documents]  # every word is a token; a mark on either side
+    lost = [count - 8 for count in words if count > 8]
+    assert 10 < len(lost) < 90
+    expected = (0, 0) if branch == "baseline" else (len(lost), sum(lost))
+    assert (trained.cut_rows, trained.cut_tokens) == expected

@@ -131,6 +131,10 @@ def test_a_prompt_is_the_base_with_the_number_of_examples_that_makes_training_an
 
 def test_a_chat_that_is_too_long_keeps_its_end(shelf: dict[str, Path], tmp_path: Path) -> None:
     job = make_job("full", tmp_path, shelf["chatml"], documents=[Document("0", "", "", "0", TALK)], recipe={"max_tokens": 10})
-    (ids,), (targets,) = chat.tokens(job, shelf["chatml"])
+    (ids,), (targets,), cut = chat.tokens(job, shelf["chatml"])
     assert len(ids) == len(targets) == 11
+    whole, _ = chat.of_chat(chat.tokenizer_of(shelf["chatml"]), TALK)
+    assert (cut.rows, cut.tokens) == (1, len(whole) - 11)
+    trained = trainers.train(job)
+    assert (trained.cut_rows, trained.cut_tokens) == (cut.rows, cut.tokens)
     assert learnt(chat.tokenizer_of(shelf["chatml"]), ids, targets)[-1].endswith("<|im_end|>")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -104,6 +107,31 @@ def test_training_on_preferences_makes_chosen_answers_likelier_than_rejected_one
     after = dpo.margins(bases.load(job.folder, 64), pairs, 1000)
     assert all(late > early + 1 for early, late in zip(before, after, strict=True))
     assert trained.steps_done == trained.steps_planned > 8
+
+
+def test_each_step_tells_how_far_and_how_often_the_chosen_answer_leads(job: Job, base: Path, tmp_path: Path) -> None:
+    job.recipe["preference"] |= {"tokens_a_step": 10**6}  # all pairs in each step
+    job = replace(job, metrics=tmp_path / "metrics.jsonl")
+    trainers.train(job)
+    lines = [json.loads(line) for line in (tmp_path / "preference.jsonl").read_text().splitlines()]
+    told = [line["reward_margin"] for line in lines]
+    assert (len(told), told[0], lines[0]["loss"]) == (8, pytest.approx(0, abs=1e-3), pytest.approx(math.log(2), abs=1e-3))
+    assert told == sorted(told)
+    assert lines[-1]["reward_accuracy"] == 1
+    tuned = replace(job, documents=[replace(d, rejected=None) for d in job.documents], folder=tmp_path / "tuned")
+    trainers.train(tuned)  # the reference: the same training without the preferences
+    pairs = dpo.pairs_of(job, base)
+    leads = [dpo.margins(bases.load(folder, 64), pairs, 1000) for folder in (job.folder, tuned.folder)]
+    assert told[-1] < BETA * np.mean(np.subtract(*leads))  # the last step's own change comes on top
+
+
+def test_of_pairs_whose_rejected_answer_alone_is_too_long_the_loss_of_tokens_is_counted(job: Job, base: Path) -> None:
+    row = job.documents[0]
+    long = replace(row, rejected="no " * 60)
+    ((chosen, rejected),) = dpo.pairs_of(replace(job, documents=[long]), base)
+    assert (chosen.lost, rejected.lost > 0, len(rejected.ids)) == (0, True, 64)
+    trained = trainers.train(replace(job, documents=[long, job.documents[1]]))
+    assert (trained.cut_rows, trained.cut_tokens) == (1, rejected.lost)
 
 
 def test_rows_without_a_rejected_answer_take_no_part_and_a_job_of_such_rows_does_nothing(job: Job, base: Path) -> None:

@@ -74,8 +74,8 @@ def rows(job: Job, base: Path) -> Rows:
     """What is trained on: each text in rows of its own, or each chat with targets on the answers alone."""
     if not chat.is_of_chats(job):
         return Rows(documents(job, base), job)
-    ids, targets = chat.tokens(job, base)
-    return Rows(ids, job, targets)
+    ids, targets, cut = chat.tokens(job, base)
+    return Rows(ids, job, targets, cut)
 
 
 def save(model: Any, job: Job, base: Path, folder: Path) -> None:

@@ -16,7 +16,7 @@ from tasks.documents import Document
 from tasks.serving import Message
 from tasks.serving.causal import chat_tokenizer, render, with_system
 from tasks.stage import UserError
-from tasks.trainers import Job
+from tasks.trainers import Cut, Job
 from tasks.trainers.causal.packing import IGNORED
 
 PLAIN = (
@@ -35,14 +35,15 @@ def is_of_chats(job: Job) -> bool:
     return all(document.messages for document in job.documents)
 
 
-def tokens(job: Job, base: Path) -> tuple[list[list[int]], list[list[int]]]:
+def tokens(job: Job, base: Path) -> tuple[list[list[int]], list[list[int]], Cut]:
     """Of each chat of the job its ids, and as many targets: the ids of the answers, IGNORED for all else.
 
-    Chats are cut on the left to the recipe's `max_tokens` (and one, which is only read).
+    Chats are cut on the left to the recipe's `max_tokens` (and one, which is only read): what that loses comes third.
     """
     tokenizer, system, longest = tokenizer_of(base), job.recipe["system"], job.recipe["max_tokens"] + 1
     pairs = [of_chat(tokenizer, with_system(document.messages or [], system)) for document in job.documents]
-    return [ids[-longest:] for ids, _ in pairs], [targets[-longest:] for _, targets in pairs]
+    cut = Cut.of((len(ids) for ids, _ in pairs), longest)
+    return [ids[-longest:] for ids, _ in pairs], [targets[-longest:] for _, targets in pairs], cut
 
 
 def texts(job: Job, base: Path) -> list[str]:

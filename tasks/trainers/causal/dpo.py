@@ -22,7 +22,7 @@ from tasks import serving
 from tasks.documents import Document
 from tasks.serving.causal import with_system
 from tasks.serving.scoring import head_sees
-from tasks.trainers import Job, Spent, steps
+from tasks.trainers import Cut, Job, Spent, steps
 from tasks.trainers.causal import chat
 from tasks.trainers.causal.packing import IGNORED
 from tasks.trainers.fit import Batch, fit, has_fast_bfloat16, precision
@@ -35,6 +35,8 @@ class Answer:
 
     ids: list[int]
     targets: list[int]
+    lost: int = 0
+    """Tokens cut off on the left."""
 
 
 def tune(model: Any, job: Job, base: Path, before: Spent) -> Spent:
@@ -54,7 +56,7 @@ def tune(model: Any, job: Job, base: Path, before: Spent) -> Spent:
         on_progress=lambda done, total: job.on_progress(before.steps_done + done, before.steps_planned + total),
     )
     data = Pairs(pairs, margins(model, pairs, own.recipe["tokens_a_pass"]), own)
-    spent = fit(model, data, partial(loss, beta=own.recipe["beta"]), own, identity(own))
+    spent = fit(model, data, partial(loss, beta=own.recipe["beta"]), own, identity(own)).with_cut(_cut(pairs))
     return Spent(*(getattr(before, field.name) + getattr(spent, field.name) for field in fields(Spent)))
 
 
@@ -71,7 +73,13 @@ def _answer(tokenizer: Any, document: Document, instead: str | None, limit: int,
     ids, targets = chat.of_chat(tokenizer, [*messages[:-1], last])
     start = _start_of_last(targets)
     kept = [IGNORED] * start + targets[start:]
-    return Answer(ids[:-1][-limit:], kept[1:][-limit:])
+    return Answer(ids[:-1][-limit:], kept[1:][-limit:], max(len(ids) - 1 - limit, 0))
+
+
+def _cut(pairs: Sequence[tuple[Answer, Answer]]) -> Cut:
+    """Of pairs whose rejected answer alone was too long; chosen ones were counted by the training before."""
+    alone = [rejected.lost for chosen, rejected in pairs if rejected.lost and not chosen.lost]
+    return Cut(len(alone), sum(alone))
 
 
 def _start_of_last(targets: Sequence[int]) -> int:
@@ -132,9 +140,13 @@ def loss(model: nn.Module, batch: Batch, beta: float) -> Tensor:
     """-log sigmoid(beta * (the chosen answer's lead over the rejected one - its lead under the reference)), summed over pairs.
 
     Equation 7 of arXiv 2305.18290; the first half of the rows are the chosen answers, the second half the rejected ones.
+    Told of as metrics: `reward_margin`, what the sigmoid is taken of, and `reward_accuracy`, how often it is above 0.
     """
     chosen, rejected = log_probabilities(model, batch).chunk(2)
-    return -functional.logsigmoid(beta * (chosen - rejected - batch.inputs["reference"])).sum()
+    margins = beta * (chosen - rejected - batch.inputs["reference"])
+    seen = margins.detach()
+    batch.sums.update(reward_margin=seen.sum(), reward_accuracy=(seen > 0).sum())
+    return -functional.logsigmoid(margins).sum()
 
 
 def margins(model: Any, pairs: Sequence[tuple[Answer, Answer]], tokens: int) -> list[float]:

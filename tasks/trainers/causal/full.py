@@ -16,6 +16,6 @@ def train(job: Job, folder: Path) -> Spent:
     model = bases.load(job.base, tokens)
     data = bases.rows(job, job.base)
     spent = fit(model, data, bases.next_token, job, identity(job), flops_a_token=bases.flops_a_token(model, tokens))
-    spent = dpo.tune(model, job, job.base, spent)
+    spent = dpo.tune(model, job, job.base, spent.with_cut(data.cut))
     bases.save(model, job, job.base, folder)
     return spent

@@ -22,7 +22,8 @@ def train(job: Job, folder: Path) -> Spent:
     assert job.base is not None
     data = bases.rows(job, job.base)
     adapted = adapt(job)
-    spent = dpo.tune(adapted, job, job.base, fit(adapted, data, bases.next_token, job, identity(job)))
+    spent = fit(adapted, data, bases.next_token, job, identity(job)).with_cut(data.cut)
+    spent = dpo.tune(adapted, job, job.base, spent)
     merged = bases.load(job.base, job.recipe["max_tokens"])
     add(adapted, merged)
     bases.save(merged, job, job.base, folder)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.trainers import Job, steps
+from tasks.trainers import NOTHING_CUT, Cut, Job, steps
 from tasks.trainers.fit import Batch
 
 Ids = NDArray[np.int64]
@@ -96,10 +96,17 @@ class Rows:
 
     `targets[i]`, as long as document i, are what its tokens count as when they are foretold: themselves, or IGNORED (the
     questions of a chat, say). Rows without any target are left out. Padding is on the right, where a causal model does not
-    see it, so no mask is needed.
+    see it, so no mask is needed. `cut`: what of the documents was left out before.
     """
 
-    def __init__(self, documents: Sequence[Sequence[int]], job: Job, targets: Sequence[Sequence[int]] | None = None) -> None:
+    def __init__(
+        self,
+        documents: Sequence[Sequence[int]],
+        job: Job,
+        targets: Sequence[Sequence[int]] | None = None,
+        cut: Cut = NOTHING_CUT,
+    ) -> None:
+        self.cut = cut
         self.seed, longest = job.seed, job.recipe["max_tokens"]
         pairs = list(zip(documents, targets or documents, strict=True))
         spans = [(i, at) for i, (ids, _) in enumerate(pairs) for at in range(0, max(len(ids) - 1, 0), longest)]
