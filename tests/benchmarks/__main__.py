@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("start", "text_classification", "pretrain", "lora", "scoring")
+BENCHMARKS = ("start", "overhead", "text_classification", "pretrain", "lora", "scoring")
 
 
 def main(out: Path, names: list[str]) -> None:

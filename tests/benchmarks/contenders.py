@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import itertools
 import json
 import os
@@ -65,7 +66,7 @@ def row(measure: str, ours: Sequence[Run], theirs: Sequence[Run], close: float) 
         "against": theirs[0]["flags"],
         "last_loss": losses,
         "losses_agree": abs(losses[0] - losses[1]) <= close,
-        "versions": versions("torch", "transformers", "accelerate", "peft"),
+        "versions": versions("torch", "transformers", "accelerate", "peft", *(["trl"] if "TRL" in theirs[0]["flags"] else [])),
     }
 
 
@@ -73,42 +74,103 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages}
 
 
+def recipe(rows_a_step: int, context: int, **changes: Any) -> dict[str, Any]:
+    """What the benchmarks of language models train with: one learning rate throughout, rows of `context` tokens."""
+    same = {"learning_rate": 1e-3, "epochs": 1, "betas": [0.9, 0.95], "weight_decay": 0.1, "clip": 1.0, "optimizer": "adamw"}
+    flat = {"schedule": "wsd", "warmup_share": 0.0, "decay_share": 0.0}
+    sizes = dict.fromkeys(("tokens_a_step", "tokens_a_pass"), rows_a_step * context)
+    return same | flat | sizes | {"max_tokens": context} | changes
+
+
+def rows_of(batches: Sequence[Any]) -> list[dict[str, Any]]:
+    """Our batches as rows for transformers' Trainer."""
+    pairs = [pair for batch in batches for pair in zip(batch.inputs["input_ids"], batch.targets, strict=True)]
+    return [{"input_ids": given, "labels": given, "shift_labels": wanted} for given, wanted in pairs]
+
+
 def trainer(model: Any, rows: list[dict[str, Any]], a_step: int, recipe: dict[str, Any], steps: Steps, **flags: Any) -> float:
     """Train with transformers' Trainer on `rows` in their order, `a_step` of them a step; the loss of the last step."""
+    from transformers import Trainer, TrainingArguments
+
+    arguments = TrainingArguments(**_arguments(recipe, a_step) | flags)
+    return _loss(_in_order(Trainer, rows)(model, arguments, train_dataset=rows, callbacks=[_clock(steps)]))
+
+
+def trl(model: Any, rows: list[dict[str, Any]], a_step: int, recipe: dict[str, Any], steps: Steps, **flags: Any) -> float:
+    """The same with TRL's SFTTrainer. It has no `shift_labels`: a row is one token longer there, which is only foretold."""
+    import torch
+    from datasets import Dataset
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast, default_data_collator
+    from trl import SFTConfig, SFTTrainer
+
+    whole = [torch.cat([row["input_ids"], row["shift_labels"][-1:]]).tolist() for row in rows]
+    data = Dataset.from_dict({"input_ids": whole, "labels": whole})
+    unused = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, "a")), eos_token="a", pad_token="a")
+    arguments = SFTConfig(**_arguments(recipe, a_step) | {"dataset_kwargs": {"skip_prepare_dataset": True}} | flags)
+    made = _in_order(SFTTrainer, data)(
+        model,
+        arguments,
+        data_collator=default_data_collator,
+        train_dataset=data,
+        processing_class=unused,
+        callbacks=[_clock(steps)],
+    )
+    return _loss(made)
+
+
+def _arguments(recipe: dict[str, Any], a_step: int) -> dict[str, Any]:
     import tempfile
 
-    from torch.utils.data import SequentialSampler
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    return {
+        "output_dir": tempfile.mkdtemp(),
+        "per_device_train_batch_size": a_step,
+        "num_train_epochs": 1,
+        "learning_rate": recipe["learning_rate"],
+        "weight_decay": recipe["weight_decay"],
+        "adam_beta1": recipe["betas"][0],
+        "adam_beta2": recipe["betas"][1],
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": recipe["clip"],
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+    }
 
-    class InOrder(Trainer):  # type: ignore[misc]
-        def _get_train_sampler(self, *_: object) -> SequentialSampler:
+
+def _in_order(kind: Any, rows: Any) -> Any:
+    from torch.utils.data import SequentialSampler
+
+    class InOrder(kind):  # type: ignore[misc]
+        def _get_train_sampler(self, *_: object) -> Any:
             return SequentialSampler(rows)
+
+    return InOrder
+
+
+def _clock(steps: Steps) -> Any:
+    from transformers import TrainerCallback
 
     class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: object, **__: object) -> None:
             steps.tick()
 
-    arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=a_step,
-        num_train_epochs=1,
-        learning_rate=recipe["learning_rate"],
-        weight_decay=recipe["weight_decay"],
-        adam_beta1=recipe["betas"][0],
-        adam_beta2=recipe["betas"][1],
-        lr_scheduler_type="constant",
-        max_grad_norm=recipe["clip"],
-        logging_steps=1,
-        save_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        **flags,
-    )
-    made = InOrder(model, arguments, train_dataset=rows, callbacks=[Clock()])
+    return Clock()
+
+
+def _loss(made: Any) -> float:
     made.train()
     return float([line["loss"] for line in made.state.log_history if "loss" in line][-1])
+
+
+def installed(*packages: str) -> bool:
+    found = [name for name in packages if not importlib.util.find_spec(name)]
+    if found:
+        print(f"left out, not installed: {', '.join(found)}", file=sys.stderr)
+    return not found
 
 
 def main(measure: Callable[[], list[dict[str, Any]]], contender: Callable[[str], Run], usage: str | None) -> None:

@@ -1,10 +1,10 @@
-"""LoRA of rank 16 on all linear layers of a LLaMA of SmolLM2-135M's shape: our engine against Trainer with PEFT.
+"""LoRA of rank 16 on all linear layers of a LLaMA of SmolLM2-135M's shape: our engine against Trainer and TRL with PEFT.
 
-    python -m tests.benchmarks.lora
+    python -m tests.benchmarks.lora          TRL's rows need `pip install trl==1.16.0 datasets` beside the rest
 
 Random weights (speed does not depend on them), the same for all; rows of 256 tokens, four a step. The Trainer's best flags
 are those that were found to help: bf16 (where the CPU is faster with it) and fused AdamW; gradient checkpointing is off, as
-is its default.
+is its default. TRL's are the same, with the gradient checkpointing off that is on by default there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.benchmarks import contenders
 from tests.benchmarks.contenders import Run, Steps
 
 CONTENDERS = ("ours", "trainer-defaults", "trainer-best-flags")
+TRL = ("trl-defaults", "trl-best-flags")
 ROWS_A_STEP, STEPS, CONTEXT = 4, 7, 256
 SHAPE = {
     "vocab_size": 49152,
@@ -29,27 +30,14 @@ SHAPE = {
     "tie_word_embeddings": True,
     "max_position_embeddings": 8192,
 }
-RECIPE = {
-    "learning_rate": 1e-3,
-    "epochs": 1,
-    "tokens_a_step": ROWS_A_STEP * CONTEXT,
-    "tokens_a_pass": ROWS_A_STEP * CONTEXT,
-    "max_tokens": CONTEXT,
-    "betas": [0.9, 0.95],
-    "weight_decay": 0.0,
-    "clip": 1.0,
-    "schedule": "wsd",
-    "warmup_share": 0.0,
-    "decay_share": 0.0,
-    "rank": 16,
-    "alpha": 32,
-}
+RECIPE = contenders.recipe(ROWS_A_STEP, CONTEXT, weight_decay=0.0, rank=16, alpha=32)
 
 
 def measure() -> list[dict[str, Any]]:
-    runs = contenders.interleaved("tests.benchmarks.lora", CONTENDERS)
+    names = (*CONTENDERS, *(TRL if contenders.installed("trl", "datasets") else ()))
+    runs = contenders.interleaved("tests.benchmarks.lora", names)
     what = f"LoRA r16, all linear layers, 135M LLaMA, {ROWS_A_STEP} x {CONTEXT} tokens a step"
-    return [contenders.row(what, runs["ours"], runs[name], 0.02) for name in CONTENDERS[1:]]
+    return [contenders.row(what, runs["ours"], runs[name], 0.02) for name in names[1:]]
 
 
 def contender(name: str) -> Run:
@@ -71,7 +59,7 @@ def contender(name: str) -> Run:
         if name == "ours":
             return _ours(data, job, steps)
         model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return _theirs(model, data, steps, best=name == "trainer-best-flags")
+    return _theirs(model, data, steps, name)
 
 
 def _ours(data: Any, job: Any, steps: Steps) -> Run:
@@ -83,7 +71,7 @@ def _ours(data: Any, job: Any, steps: Steps) -> Run:
     return {"cpu_seconds": steps.seconds(), "loss": loss, "flags": "ours"}
 
 
-def _theirs(model: Any, data: Any, steps: Steps, best: bool) -> Run:
+def _theirs(model: Any, data: Any, steps: Steps, name: str) -> Run:
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -91,16 +79,15 @@ def _theirs(model: Any, data: Any, steps: Steps, best: bool) -> Run:
 
     torch.manual_seed(0)
     adapted = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
-    batches = [data(step)[0] for step in range(STEPS)]
-    rows = [
-        {"input_ids": given, "labels": given, "shift_labels": wanted}
-        for batch in batches
-        for given, wanted in zip(batch.inputs["input_ids"], batch.targets, strict=True)
-    ]
+    rows, best = contenders.rows_of([data(step)[0] for step in range(STEPS)]), name.endswith("best-flags")
     bfloat16 = has_fast_bfloat16(torch.device("cpu"))
     flags = {"bf16": bfloat16, "optim": "adamw_torch_fused"} if best else {}
+    said = f"{'bf16, ' * bfloat16}fused AdamW" if best else "defaults"
+    if name in TRL:
+        off = {"gradient_checkpointing": False} if best else {}
+        loss = contenders.trl(adapted, rows, ROWS_A_STEP, RECIPE, steps, **flags | off)
+        return {"cpu_seconds": steps.seconds(), "loss": loss, "flags": f"TRL SFTTrainer with PEFT, {said}"}
     loss = contenders.trainer(adapted, rows, ROWS_A_STEP, RECIPE, steps, **flags)
-    said = f"{'bf16, ' * bfloat16}fused AdamW" if best else "defaults (float32)"
     return {"cpu_seconds": steps.seconds(), "loss": loss, "flags": f"transformers Trainer with PEFT, {said}"}
 
 

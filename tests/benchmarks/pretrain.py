@@ -1,6 +1,6 @@
-"""Pretraining of a LLaMA of 10 million weights: our engine against transformers' Trainer on the same model class and tokens.
+"""Pretraining of a LLaMA of 10 million weights: our engine against transformers' Trainer and TRL's SFTTrainer, same tokens.
 
-    python -m tests.benchmarks.pretrain
+    python -m tests.benchmarks.pretrain          TRL's rows need `pip install trl==1.16.0 datasets` beside the rest
 
 Same first weights, rows, optimizer and learning rate; bfloat16 losses agree to 0.02. The Trainer's best flags are those that
 were found to help: bf16 (where the CPU is faster with it), torch.compile, fused AdamW. Compilation falls into the warm-up,
@@ -19,27 +19,17 @@ from tests.benchmarks import contenders
 from tests.benchmarks.contenders import Run, Steps
 
 CONTENDERS = ("ours", "ours-compiled", "trainer-defaults", "trainer-best-flags")
+TRL = ("trl-defaults",)
 ROWS_A_STEP, STEPS, VOCABULARY, CONTEXT = 8, 11, 8192, 256
-RECIPE = {
-    "learning_rate": 1e-3,
-    "epochs": 1,
-    "tokens_a_step": ROWS_A_STEP * CONTEXT,
-    "tokens_a_pass": ROWS_A_STEP * CONTEXT,
-    "max_tokens": CONTEXT,
-    "betas": [0.9, 0.95],
-    "weight_decay": 0.1,
-    "clip": 1.0,
-    "schedule": "wsd",
-    "warmup_share": 0.0,
-    "decay_share": 0.0,
-    "optimizer": "adamw",
-}
+RECIPE = contenders.recipe(ROWS_A_STEP, CONTEXT)
 
 
 def measure() -> list[dict[str, Any]]:
-    runs = contenders.interleaved("tests.benchmarks.pretrain", CONTENDERS)
+    beside = TRL if contenders.installed("trl", "datasets") else ()
+    runs = contenders.interleaved("tests.benchmarks.pretrain", (*CONTENDERS, *beside))
     what = f"pretraining, 10M LLaMA, {ROWS_A_STEP} x {CONTEXT} tokens a step"
     compared = [("ours", "trainer-defaults"), ("ours-compiled", "trainer-best-flags"), ("ours", "trainer-best-flags")]
+    compared += [("ours", name) for name in beside]
     rows = [contenders.row(f"{what}, {runs[a][0]['flags']}", runs[a], runs[b], 0.02) for a, b in compared]
     return rows + [_utilisation(runs[name]) for name in ("ours", "ours-compiled")]
 
@@ -84,12 +74,10 @@ def contender(name: str) -> Run:
         from transformers import LlamaForCausalLM
 
         theirs = LlamaForCausalLM.from_pretrained(place, dtype=torch.float32)
-    batches = [data(step)[0] for step in range(STEPS)]
-    rows = [
-        {"input_ids": given, "labels": given, "shift_labels": wanted}
-        for batch in batches
-        for given, wanted in zip(batch.inputs["input_ids"], batch.targets, strict=True)
-    ]
+    rows = contenders.rows_of([data(step)[0] for step in range(STEPS)])
+    if name in TRL:
+        loss = contenders.trl(theirs, rows, ROWS_A_STEP, RECIPE, steps)
+        return {"cpu_seconds": steps.seconds(), "loss": loss, "flags": "TRL SFTTrainer, defaults"}
     best = name == "trainer-best-flags"
     bfloat16 = fit.has_fast_bfloat16(torch.device("cpu"))
     flags = {"bf16": bfloat16, "torch_compile": True, "optim": "adamw_torch_fused"} if best else {}
