@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tasks import example_chats, example_images, stage
+from tasks import example_chats, example_images, example_texts, stage
 from tasks.package_index import fetch
 from tasks.records import sha256_of_file
 from tasks.stage import UserError
@@ -69,6 +69,12 @@ EXAMPLES: dict[str, tuple[Path, str, Callable[[Path], None]]] = {
     "emoji": (Path("data/emoji"), example_images.EMOJI, example_images.emoji),
     "fashion-mnist": (Path("data/fashion-mnist.parquet"), example_images.FASHION, example_images.fashion_mnist),
     "support-chat": (Path("data/support-chat.jsonl"), example_chats.RELEASE, example_chats.support_chat),
+    "debian-descriptions": (
+        Path("data/debian-descriptions.jsonl"),
+        example_texts.DESCRIPTIONS,
+        example_texts.debian_descriptions,
+    ),
+    "metamath": (Path("data/metamath.jsonl"), example_texts.METAMATH, example_texts.metamath),
 }
 """Name to where its data lie, the release they come from, and what writes them."""
 

