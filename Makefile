@@ -4,7 +4,7 @@ PYTHON ?= python3
 export PYTHON TORCH_INDEX
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .NOTPARALLEL:
-.PHONY: help install run test ui doctor bench validate clean lock
+.PHONY: help install run test ui doctor bench examples validate clean lock
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ doctor: ## what is missing or does not fit, and how to mend it
 
 bench: install .venv/dev ## measure Crossover against the usual tools, into benchmarks.json
 	@python -m tests.benchmarks benchmarks.json
+
+examples: install ## run every example, train its branches in full, tell whether the verdict was right (NAMES="emoji metamath")
+	@python -m tests.benchmarks.examples $(NAMES)
 
 validate: install ## score the estimators on known outcomes, into validation.json (TRUTH=dir: yours)
 	@python -m tasks.validate $(TRUTH)

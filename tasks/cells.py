@@ -114,7 +114,7 @@ def measure(
         )
         trained = trainers.train(job)
         start = time.process_time()
-        reached = _quality(task, folder, step.heldout, labels)
+        reached = quality_of(task, folder, step.heldout, labels)
         predict_cpu_seconds = time.process_time() - start
         model_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     cell = Cell(
@@ -144,8 +144,8 @@ def measure(
     return cell
 
 
-def _quality(task: str, folder: Path, heldout: Sequence[Document], labels: list[str]) -> Quality:
-    """What the model in `folder` makes of the held-out rows, by the measures of the task."""
+def quality_of(task: str, folder: Path, heldout: Sequence[Document], labels: list[str]) -> Quality:
+    """What the model in `folder` makes of held-out rows, by the measures of the task."""
     from tasks import answers, serving
 
     if task == "text-generation":
