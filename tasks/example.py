@@ -91,9 +91,10 @@ def get(name: str) -> None:
 
 
 def get_at(path: str) -> None:
-    """Fetch the example whose data lie at `path`, if there is one and they are not there."""
+    """Fetch the example whose data lie at `path`, if there is one and they are not there, or not known to DVC."""
     for name, (place, *_) in EXAMPLES.items():
-        if str(place) == path and not place.exists() and name != "movie-reviews":
+        there = place.exists() and Path(f"{place}.dvc").exists()
+        if str(place) == path and not there and name != "movie-reviews":
             get(name)
 
 
