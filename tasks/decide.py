@@ -324,9 +324,9 @@ def _uncertain(case: Case, chosen: Choice) -> list[str]:
     outlook, terms = chosen.chosen.outlook, chosen.chosen
     p, said = outlook.predicted, []
     if p.value is not None and p.low90 is not None and p.high90 is not None:
-        half = 50 * (p.high90 - p.low90)
+        half = formats.apart(50 * (p.high90 - p.low90), case.metric.name)
         how = f"{formats.short(p.ratio)} times the largest pilot" if p.ratio > 1 else "as many rows as the pilots had"
-        said.append(f"Quality: ±{half:.1f} points (90% interval) for {name_of(outlook.pair)}; it is predicted for {how}.")
+        said.append(f"Quality: ±{half} (90% interval) for {name_of(outlook.pair)}; it is predicted for {how}.")
     if case.objective.metric == "accuracy":
         binomial = 100 * 1.645 * (0.25 / case.evidence.test_rows) ** 0.5
         said.append(f"Test rows: {case.evidence.test_rows} rows alone blur any measured value by up to ±{binomial:.1f} points.")

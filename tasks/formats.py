@@ -38,6 +38,13 @@ def points(share: float) -> str:
     return f"{100 * share:.1f}".replace("-", "−")
 
 
+def apart(points: float, metric: str) -> str:
+    """A difference of the metric in hundredths (`Metric.points`): percentage points of a share, the unit of anything else."""
+    if metric in SHARES:
+        return f"{three(points) if 0 < points < 0.1 else f'{points:.1f}'} points"
+    return three(points / 100) + UNITS.get(metric, f" of {metric}")
+
+
 def three(value: float) -> str:
     """Three significant digits, never in powers of ten, thousands with a comma."""
     if value == 0 or not math.isfinite(value):

@@ -129,4 +129,5 @@ def _why(best: Offer, pays: float | None, chosen: Choice, case: Case) -> str:
     price = "at a cost that is not known" if best.cost_usd is None else f"for {formats.money(best.cost_usd)}"
     worth = "anything at all" if pays is not None and pays < 0.01 else f"more than {formats.money(pays)} a year"
     pay = "" if pays is None else f": it pays if a point is worth {worth}"
-    return f"{_what(best)} would make the choice {formats.three(best.gain)} points better on average, {price}{pay}"
+    better = formats.apart(best.gain, case.metric.name)
+    return f"{_what(best)} would make the choice {better} better on average, {price}{pay}"

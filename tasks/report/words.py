@@ -240,12 +240,12 @@ def why(option: Option, decision: Decision) -> Sentence:
     metric, value = decision.metric, option.predicted.value
     note = f"Not continued: {option.note}" if option.status == "not_continued" and option.note else ""
     if value is not None and not metric.reached(value):
-        behind = formats.short(max(round(metric.points(metric.target, value), 1), 0.1))
-        return Sentence("", f"Misses the target by {behind} points. {note}".strip())
+        behind = formats.apart(metric.points(metric.target, value), metric.name)
+        return Sentence("", f"Misses the target by {behind}. {note}".strip())
     best = chosen(decision)
     if best and value is not None and best.predicted.value is not None and metric.points(best.predicted.value, value) > 0:
-        behind = formats.points(metric.points(best.predicted.value, value) / 100)
-        return Sentence("", f"{behind} points below the choice. {note}".strip())
+        behind = formats.apart(metric.points(best.predicted.value, value), metric.name)
+        return Sentence("", f"{behind} {'below' if metric.higher_is_better else 'above'} the choice. {note}".strip())
     return Sentence("", note or "Costs more than the choice, or is less sure.")
 
 

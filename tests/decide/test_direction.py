@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from tasks import formats
 from tasks.choice import Case, choose, meets, regrets
 from tasks.crossover import crossover
 from tasks.decide import case_of, decide
@@ -86,3 +88,10 @@ def test_the_whole_record_is_written() -> None:
     decision, _ = decide(synthetic.inputs(settings(target=0.3)))
     assert decision.metric.higher_is_better is False
     assert decision.tradeoff[-1].value < decision.tradeoff[0].value
+
+
+def test_what_is_uncertain_has_the_unit_of_the_metric() -> None:
+    assert formats.apart(4.2, "accuracy") == "4.2 points"
+    assert formats.apart(4.2, "bits_per_byte") == "0.0420 bits per byte"
+    quality = decide(synthetic.inputs(settings(target=0.3)))[0].uncertain[0]
+    assert re.match(r"Quality: ±0\.\d+ of log_loss ", quality)
