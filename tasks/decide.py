@@ -260,9 +260,16 @@ def _option(case: Case, chosen: Choice, i: int, regret: float | None) -> Option:
         p_all=together(terms, case),
         expected_regret=regret,
         ahead=_ahead(case, i),
-        note=(outlook.needs.reason if outlook.needs.hours is None else None) or outlook.pair.stopped,
+        note=(outlook.needs.reason if outlook.needs.hours is None else None)
+        or outlook.pair.stopped
+        or outlook.pair.ended_early,
         rests_on=outlook.needs.rests_on,
     )
+
+
+def _note(outlook: Outlook) -> str | None:
+    unknown = outlook.needs.reason if outlook.needs.hours is None else None
+    return unknown or outlook.pair.stopped or outlook.pair.ended_early
 
 
 def _status(terms: Terms, chosen: Choice, why: list[Exclusion]) -> str:

@@ -46,6 +46,8 @@ class Pair:
     cells: tuple[Cell, ...]
     stopped: str | None
     """Why it was not continued after the screen; None if it was."""
+    ended_early: str | None = None
+    """Why the last rungs of its pilot were not measured; None if they were."""
 
     @property
     def base_name(self) -> str | None:
@@ -200,7 +202,13 @@ def pairs(
     cells = [cell for branch, screen in screens.items() for cell in (*screen.cells, *pilots[branch].cells)]
     folds = any(screen.regime == "cross-validation" for screen in screens.values())
     return tuple(
-        Pair(branch, bases[name] if name else None, tuple(mine), None if folds else stopped.get((branch, name)))
+        Pair(
+            branch,
+            bases[name] if name else None,
+            tuple(mine),
+            None if folds else stopped.get((branch, name)),
+            pilots[branch].ended_early.get(name or "-"),
+        )
         for (branch, name), mine in by_pair(cells).items()
     )
 

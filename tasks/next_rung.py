@@ -3,7 +3,7 @@
 After a rung of twice the rows, what is foretold is foretold over half the ratio: the pair's deviation shrinks to what the
 same curve would have half as far ahead. The rest of its variance is what the rung will have told: the mean that one will
 then hold is drawn from it, and the option that is best by then is taken. What it costs: its cells, as often as the
-largest rung was repeated.
+largest rung was repeated. (`stopping` bounds this before the costs are known.)
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 
 from tasks import formats
 from tasks.choice import MEETS, Case, Choice, meets, name_of, utilities
-from tasks.curves import Prediction
 from tasks.evidence import Array
 from tasks.first_year import prices
 from tasks.records import NextRung, Offer
+from tasks.stopping import nearer, told
 
 
 def next_rung(case: Case, chosen: Choice) -> NextRung:
@@ -76,15 +76,8 @@ def _quality_part(case: Case, chosen: Choice, k: int) -> Array:
 
 
 def _told(case: Case, i: int, rows: int) -> float:
-    """Share of the standard deviation that the rung resolves: √(1 − (width then / width now)²)."""
-    now = _width(case.evidence.at(case.n)[i].predicted)
-    nearer = max(round(case.n * case.evidence.pairs[i].largest_rung / rows), 1)
-    then = _width(case.evidence.at(nearer)[i].predicted)
-    return float(np.sqrt(max(0.0, 1 - (then / now) ** 2))) if now > 0 else 0.0
-
-
-def _width(predicted: Prediction) -> float:
-    return 0.0 if predicted.low90 is None or predicted.high90 is None else predicted.high90 - predicted.low90
+    then = nearer(case.n, case.evidence.pairs[i].largest_rung, rows)
+    return told(case.evidence.at(case.n)[i].predicted, case.evidence.at(then)[i].predicted)
 
 
 def _cost(case: Case, i: int, rows: int) -> float | None:

@@ -253,6 +253,8 @@ class Pilot(Record):
     cells: list[Cell]
     not_continued: dict[str, str]
     """Base model (or "-") to the reason why it has no cells here."""
+    ended_early: dict[str, str] = {}
+    """Base model (or "-") to the reason why it was not measured on the rungs above its last one."""
 
 
 class Entry(Record):

@@ -1,7 +1,8 @@
 """Which (branch, base model) pairs go on to the larger pilots, and why the others do not: names, no numbers.
 
 Judged on the screen alone, by accuracy and by macro F1 (a pair goes on if either keeps it in reach), never by budget,
-deadline or target: those may change later without a new measurement. The rule, first match wins:
+deadline or target: those may change later without a new measurement. Of the objective it knows the value of a point: a
+higher one may measure more, a lower one never does. The rule, first match wins:
 
 1. Cross-validation has measured everything: nothing is left to continue.
 2. A pair whose full run costs at most CHEAP of the dearest pair's is simply measured.
@@ -10,7 +11,8 @@ deadline or target: those may change later without a new measurement. The rule, 
    or if the upper end of its 90 % interval there reaches the lower end of the leader's: the steep slope of training from
    scratch gets the benefit of this doubt. A second base of a branch is set aside, but for the leader's own branch where the
    two cannot be told apart. At most CONTENDERS such pairs: better bases before second ones, then the likeliest first.
-5. `pilots.budget_usd` is spent in this order, at CPU_USD_PER_HOUR.
+5. With a declared value of a point, a pair whose larger pilots cannot be worth what they cost is set aside (`tasks.stopping`).
+6. `pilots.budget_usd` is spent in this order, at CPU_USD_PER_HOUR.
 """
 
 from __future__ import annotations
@@ -20,18 +22,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import curves, evidence, params, records, stage
+from tasks import curves, evidence, params, records, stage, stopping
 from tasks.curves import Curve, Prediction
 from tasks.params import Pilots
-from tasks.records import Audit, Cell, Entry, Metric, Pilot, Shortlist
+from tasks.records import Audit, Cell, Entry, Pilot, Shortlist
+from tasks.stopping import CPU_USD_PER_HOUR
 
 CHEAP = 0.1
 OUT_OF_REACH = 0.05
 ALIKE = 0.25
 CONTENDERS = 3
-CPU_USD_PER_HOUR = 0.05
-"""USD a core-hour: a general-purpose cloud machine of 2 virtual cores lists at about 0.10 USD an hour (2026)."""
-METRICS = tuple(Metric.of(name, None) for name in ("accuracy", "macro_f1", "bits_per_byte", "exact_match", "chrf"))
 Key = tuple[str, str | None]
 
 
@@ -47,6 +47,8 @@ class Screened:
     seconds_left: float
     """CPU-seconds of its larger pilots."""
     seconds_full: float
+    pays: bool
+    """Its larger pilots could be worth what they cost."""
 
     @property
     def branch(self) -> str:
@@ -57,16 +59,19 @@ def main(audit: Path, screens: Path, out: Path) -> None:
     settings = params.load()
     found: dict[str, Pilot] = {name: records.read(Pilot, screens / f"{name}.json") for name in settings.pilots.branches}
     rows = records.read(Audit, audit).train.rows
-    records.write(shortlist(found, rows, settings.pilots, settings.use_case.task), out)
+    value = settings.objective.value_per_point_usd
+    records.write(shortlist(found, rows, settings.pilots, settings.use_case.task, value), out)
 
 
-def shortlist(screens: dict[str, Pilot], n: int, pilots: Pilots, task: str) -> Shortlist:
+def shortlist(
+    screens: dict[str, Pilot], n: int, pilots: Pilots, task: str, value_per_point_usd: float | None = None
+) -> Shortlist:
     """The pairs that go on, for `n` training rows in all."""
     cells = evidence.by_pair(cell for screen in screens.values() for cell in screen.cells)
     if any(screen.regime == "cross-validation" for screen in screens.values()):
         reasons = dict.fromkeys(cells, (False, "measured in full by cross-validation"))
     else:
-        reasons = _reasons(_screened(cells, n, pilots, task), pilots.budget_usd)
+        reasons = _reasons(_screened(cells, n, pilots, task, value_per_point_usd), pilots.budget_usd)
     entries = [Entry(branch=key[0], base_model=key[1], continued=on, reason=why) for key, (on, why) in reasons.items()]
     continued = {branch: [e.base_model or "-" for e in entries if e.continued and e.branch == branch] for branch in screens}
     return Shortlist(entries=entries, continued=continued)
@@ -113,6 +118,9 @@ def _contends(pair: Screened, contenders: Sequence[Screened]) -> tuple[bool, str
 def _afford(wanted: Sequence[tuple[Screened, str]], budget_usd: float | None) -> dict[Key, tuple[bool, str]]:
     spent, fate = 0.0, {}
     for pair, why in wanted:
+        if not pair.pays:
+            fate[pair.key] = (False, "its larger pilots cost more than knowing them could be worth")
+            continue
         price = pair.seconds_left / 3600 * CPU_USD_PER_HOUR
         affordable = budget_usd is None or spent + price <= budget_usd
         fate[pair.key] = (True, why) if affordable else (False, "pilots.budget_usd does not pay for its larger pilots")
@@ -120,18 +128,19 @@ def _afford(wanted: Sequence[tuple[Screened, str]], budget_usd: float | None) ->
     return fate
 
 
-def _screened(cells: dict[Key, list[Cell]], n: int, pilots: Pilots, task: str) -> list[Screened]:
-    every = [cell.quality for mine in cells.values() for cell in mine]
-    known = [metric for metric in METRICS if all(getattr(quality, metric.name) is not None for quality in every)]
+def _screened(cells: dict[Key, list[Cell]], n: int, pilots: Pilots, task: str, value: float | None) -> list[Screened]:
+    known = stopping.known([cell for mine in cells.values() for cell in mine])
     judged = [_judged([evidence.curve_of(mine, metric, folds=False) for mine in cells.values()], n) for metric in known]
-    return [
-        _one(key, mine, [by_metric[i] for by_metric in judged], n, pilots, task) for i, (key, mine) in enumerate(cells.items())
-    ]
+    by_pair = [[by_metric[i] for by_metric in judged] for i in range(len(cells))]
+    return [_one(key, cells[key], of, n, pilots, task, value) for key, of in zip(cells, by_pair, strict=True)]
 
 
-def _one(key: Key, cells: list[Cell], judged: list[tuple[bool, bool, float]], n: int, pilots: Pilots, task: str) -> Screened:
+def _one(
+    key: Key, cells: list[Cell], judged: list[tuple[bool, bool, float]], n: int, pilots: Pilots, task: str, value: float | None
+) -> Screened:
     left = [rung for rung in pilots.rungs if cells[-1].n < rung <= n]
     seconds = [evidence.seconds_at(cells, key[0], task, rung)[0] for rung in [*left, n]]
+    pays = value is None or not left or stopping.best_rung(cells, task, left, n, pilots.seeds, value).pays
     return Screened(
         key,
         cells,
@@ -140,6 +149,7 @@ def _one(key: Key, cells: list[Cell], judged: list[tuple[bool, bool, float]], n:
         chance=max(chance for _, _, chance in judged),
         seconds_left=sum(seconds[:-1]) * pilots.seeds,
         seconds_full=seconds[-1],
+        pays=pays,
     )
 
 

@@ -58,6 +58,23 @@ def test_more_money_never_continues_fewer_pairs() -> None:
     assert counts[-1] == sum(map(len, made().continued.values()))
 
 
+@pytest.mark.parametrize("value", [1.0, 1e5])
+def test_a_value_that_pays_for_computing_leaves_the_ladder_as_it_is(value: float) -> None:
+    given = synthetic.inputs(noise=0.0)
+    assert shortlist(given.screens, 2400, Pilots(), synthetic.TASK, value) == made()
+
+
+def test_a_higher_value_of_a_point_never_continues_fewer_pairs_and_none_continues_nothing() -> None:
+    screens = synthetic.inputs(noise=0.0).screens
+    found = [shortlist(screens, 2400, Pilots(), synthetic.TASK, value) for value in (0, 1e-5, 1e-4, 1e-3, 1)]
+    counts = [sum(map(len, one.continued.values())) for one in found]
+    assert counts == sorted(counts)
+    assert counts[0] == 0 < counts[2] < counts[-1]
+    assert {e.reason for e in found[0].entries if e.branch == "probe"} == {
+        "its larger pilots cost more than knowing them could be worth"
+    }
+
+
 def test_cross_validation_leaves_nothing_to_continue() -> None:
     found = shortlist(synthetic.folded().screens, 240, Pilots(), synthetic.TASK)
     assert not any(found.continued.values())
