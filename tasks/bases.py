@@ -1,10 +1,11 @@
 """Which base model to pilot first: a ranking from one cheap look at the user's data, before anything is fine-tuned.
 
 The look: every candidate reads a few hundred training rows once, frozen, and a linear probe on its mean states is scored on
-held-out folds of them. A doubling of the layers counts as much as one standard error of that score, for fine-tuning changes
+held-out rows. A doubling of the layers counts as much as one standard error of that score, for fine-tuning changes
 deep models more than a probe can show. How good the ranking is against piloting every candidate is
-measured by `tests/benchmarks/bases.py`. It does not say how good any of them will be, nor weigh licences, size or cost:
-hard limits come before it (`tasks.constraints`).
+measured by `tests/benchmarks/bases.py`, for encoders of text. Models that generate text are ranked by the bits per byte that
+they need as they are, depth left out; that ranking was not measured. It does not say how good any of them will be, nor weigh
+licences, size or cost: hard limits come beside it (`tasks.constraints`, `tasks.look`).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class Screened:
 
     name: str
     probe: float
-    """Mean log-likelihood, nats, that a linear probe gives the label of a row it has not seen."""
-    layers: int
+    """Mean log-likelihood, nats, that a linear probe gives the label of a row it has not seen (or minus bits per byte)."""
+    layers: int | None
     parameters: int
     fertility: float | None
     """Tokens a word: what the text costs to read."""
@@ -33,39 +34,49 @@ NOISE = 0.02
 """Nats: about one standard error of a probe's score on 300 rows; what a doubling of the layers is worth. Not tuned."""
 
 
-def ranking(screened: Sequence[Screened]) -> list[Screened]:
-    """Best first; of equals the smaller model."""
-    return sorted(screened, key=lambda one: (-one.probe - NOISE * math.log2(max(one.layers, 1)), one.parameters, one.name))
+def ranking(screened: Sequence[Screened], depth_is_worth: float = NOISE) -> list[Screened]:
+    """Best first; of equals the smaller model. Depth counts if that of all of them is known."""
+    worth = depth_is_worth if all(one.layers for one in screened) else 0.0
+    return sorted(screened, key=lambda one: (-one.probe - worth * math.log2(one.layers or 1), one.parameters, one.name))
 
 
 def ranked(cells: Sequence[Cell], candidates: Sequence[Candidate]) -> list[RankedBase]:
-    """The candidates that a screen of branch `probe` has measured, best first, with what else counts beside the rank.
+    """The candidates that a screen of branch `probe` (or `prompt`, of bits per byte) has measured, best first.
 
-    The score is that of the largest rung on which all of them were measured, the mean over its seeds. A candidate without
-    a cell, or of unknown shape, is left out.
+    With what else counts beside the rank. The score is that of the largest rung on which all of them were measured, the mean
+    over its seeds; of folds, over all of them. A candidate without a cell is left out.
     """
-    about = {one.name: one for one in candidates if one.shape}
-    mine = [cell for cell in cells if cell.branch == "probe" and cell.base_model in about and cell.quality.log_loss is not None]
-    rungs = [{cell.n for cell in mine if cell.base_model == name} for name in {cell.base_model for cell in mine}]
+    about = {one.name: one for one in candidates}
+    mine = [(cell, score) for cell in cells if cell.base_model in about and (score := _score(cell)) is not None]
+    rungs = [{cell.n for cell, _ in mine if cell.base_model == name} for name in {cell.base_model for cell, _ in mine}]
     shared = max(set.intersection(*rungs), default=None) if rungs else None
-    losses: dict[str, list[float]] = {}
-    for cell in mine:
+    scores: dict[str, list[float]] = {}
+    for cell, score in mine:
         if cell.n == shared:
-            losses.setdefault(str(cell.base_model), []).append(cell.quality.log_loss or 0.0)
-    found = [_screened(about[name], -sum(each) / len(each)) for name, each in losses.items()]
-    return [_record(place, one, about[one.name]) for place, one in enumerate(ranking(found), 1)]
+            scores.setdefault(str(cell.base_model), []).append(score)
+    generates = any(cell.branch == "prompt" for cell, _ in mine)
+    found = [_screened(about[name], sum(each) / len(each)) for name, each in scores.items()]
+    order = ranking(found, 0.0 if generates else NOISE)
+    return [_record(place, one, about[one.name], generates) for place, one in enumerate(order, 1)]
+
+
+def _score(cell: Cell) -> float | None:
+    """More is better; None for what is no look."""
+    loss = {"probe": cell.quality.log_loss, "prompt": cell.quality.bits_per_byte}.get(cell.branch)
+    return None if loss is None else -loss
 
 
 def _screened(base: Candidate, probe: float) -> Screened:
-    assert base.shape
-    return Screened(base.name, probe, int(base.shape["layers"]), base.parameters, base.fertility)
+    layers = int(base.shape["layers"]) if base.shape else None
+    return Screened(base.name, probe, layers, base.parameters, base.fertility)
 
 
-def _record(place: int, one: Screened, base: Candidate) -> RankedBase:
+def _record(place: int, one: Screened, base: Candidate, generates: bool) -> RankedBase:
     return RankedBase(
         rank=place,
         name=one.name,
-        probe_log_loss=-one.probe,
+        probe_log_loss=None if generates else -one.probe,
+        bits_per_byte=-one.probe if generates else None,
         layers=one.layers,
         parameters=one.parameters,
         fertility=one.fertility,

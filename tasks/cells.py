@@ -22,7 +22,7 @@ from tasks.ladder import Step
 from tasks.metrics import quality
 from tasks.progress import Progress
 from tasks.recipes import recipe
-from tasks.records import Candidate, Cell, Measured, Pilot, Quality, sha256_of
+from tasks.records import Candidate, Cell, Measured, Quality, sha256_of
 from tasks.trainers import STARTS_FROM_A_BASE
 
 
@@ -51,9 +51,9 @@ def stored(key: str) -> Cell | None:
 def refill(record: str) -> None:
     """Put the cells of a record that git holds (`results/screen/lora.json`, say) into the store: a new clone has none."""
     text = ledger.show(record, "HEAD")
-    for cell in Pilot.model_validate_json(text).cells if text else []:
-        if not _path(cell.key).exists():
-            _keep(cell)
+    for cell in json.loads(text)["cells"] if text else []:
+        if not _path(cell["key"]).exists():
+            _keep(Cell.model_validate(cell))
 
 
 def measure_all(

@@ -13,15 +13,12 @@ import numpy as np
 
 from tasks import cost
 from tasks.first_year import Terms
+from tasks.licences import forbidden
 from tasks.params import Constraints, Hardware, Team
 from tasks.records import Candidate, Exclusion, Span
 
 OWN = ("baseline", "scratch")
 """Branches with nothing inside that others trained."""
-NO_BUSINESS = ("-nc", "noncommercial", "non-commercial", "research")
-"""In the name of a licence: it forbids use for business (SPDX names, and those of Hugging Face's model pages)."""
-BINDING = ("-sa", "gpl", "openrail", "llama", "gemma")
-"""In the name of a licence: what is made of the model stays under its terms (share-alike, copyleft, use restrictions)."""
 PROVIDER_SHARE = 1 / 3
 """Of the base model's training computing: a fine-tuning above it makes who does it the provider of a general-purpose model.
 
@@ -50,25 +47,14 @@ def _about_base(terms: Terms, limits: Constraints) -> Iterator[Exclusion]:
         yield _out("third_party_weights", pair.base_name, False, "set constraints.third_party_weights to true")
     if pair.base is None:
         return
-    licence = pair.base.licence
-    if licence not in limits.licences:
-        lifted = f"add {licence} to constraints.licences, if its terms suit your use"
-        yield _out("licences", licence, limits.licences, lifted)
-    if limits.business_use and _says(licence, NO_BUSINESS):
-        yield _out("business_use", licence, True, "ask its owner for another licence, or set constraints.business_use to false")
+    yield from forbidden(pair.base.licence, limits)
     if limits.ownership == "all":
         yield _out("ownership", pair.base_name, "all", "set constraints.ownership to free or any")
-    elif limits.ownership == "free" and _says(licence, BINDING):
-        yield _out("ownership", licence, "free", "set constraints.ownership to any")
     share = provider_share(pair.base, terms.outlook.needs.tokens)
     if not limits.may_become_provider and share > PROVIDER_SHARE:
         yield _out(
             "may_become_provider", share, PROVIDER_SHARE, "set constraints.may_become_provider to true, or train on less"
         )
-
-
-def _says(licence: str, words: tuple[str, ...]) -> bool:
-    return any(word in licence.lower() for word in words)
 
 
 def provider_share(base: Candidate, tokens: float) -> float:

@@ -1,6 +1,8 @@
 """What the data does not say: the machine found, the team and the objectives declared, and where these contradict.
 
-No measuring stage depends on this record: it is for people, and for the report. It holds no clock and no host name.
+It is for people, and for the report. No measuring stage depends on it but for declared values in it, empty ones included:
+what a point is worth (`tasks.stopping`), and, of more base models than are screened, what licences allow (`tasks.look`).
+DVC would want a param of its own to stand in everybody's params.yaml. It holds no clock and no host name.
 What is found is this machine, now; the stage does not run again because a disk filled up.
 """
 

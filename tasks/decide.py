@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -36,11 +36,13 @@ from tasks.records import (
     Decision,
     Exclusion,
     Flip,
+    Look,
     Metric,
     Option,
     Pilot,
     Plan,
     Predicted,
+    RankedBase,
     ScratchFeasibility,
     Shortlist,
     Trade,
@@ -78,9 +80,13 @@ class Inputs:
     shortlist: Shortlist
     screens: dict[str, Pilot]
     pilots: dict[str, Pilot]
+    look: Look = field(default_factory=lambda: Look(continued=[], ranked=[], cells=[]))
+    """Without a ranking: so few base models that all were screened."""
 
 
-def main(audit: Path, candidates: Path, shortlist: Path, screens: Path, pilots: Path, decision: Path, plan: Path) -> None:
+def main(
+    audit: Path, candidates: Path, look: Path, shortlist: Path, screens: Path, pilots: Path, decision: Path, plan: Path
+) -> None:
     settings = params.load()
     names = settings.pilots.branches
     inputs = Inputs(
@@ -90,6 +96,7 @@ def main(audit: Path, candidates: Path, shortlist: Path, screens: Path, pilots: 
         records.read(Shortlist, shortlist),
         {name: records.read(Pilot, screens / f"{name}.json") for name in names},
         {name: records.read(Pilot, pilots / f"{name}.json") for name in names},
+        records.read(Look, look),
     )
     decided, planned = decide(inputs)
     records.write(decided, decision)
@@ -164,9 +171,15 @@ def _decision(inputs: Inputs, case: Case, chosen: Choice) -> Decision:
         scratch=scratch_verdicts(case.evidence, case.n),
         break_even=_break_even(turned, crossed, trades, chosen),
         scratch_feasible=_scratch_feasible(inputs, case),
-        bases=bases.ranked(inputs.screens["probe"].cells, inputs.candidates.candidates) if "probe" in inputs.screens else [],
+        bases=_bases(inputs),
         doubts=_doubts(case),
     )
+
+
+def _bases(inputs: Inputs) -> list[RankedBase]:
+    """The look's ranking of many base models; of few, what the screen of a probe (or of prompting) says."""
+    looks = [inputs.screens[branch].cells for branch in ("probe", "prompt") if branch in inputs.screens]
+    return inputs.look.ranked or (bases.ranked(looks[0], inputs.candidates.candidates) if looks else [])
 
 
 def _scratch_feasible(inputs: Inputs, case: Case) -> ScratchFeasibility | None:

@@ -138,13 +138,18 @@ class RankedBase(Record):
 
     rank: int
     name: str
-    probe_log_loss: float
-    """Nats a row, of a linear probe on the frozen model; the screen."""
-    layers: int
+    probe_log_loss: float | None
+    """Nats a row, of a linear probe on the frozen model; the screen. null for a model that generates text."""
+    bits_per_byte: float | None = None
+    """Of held-out text, of the model as it is; in the place of the probe for one that generates text."""
+    layers: int | None
+    """null: its config.json does not tell, and then depth counts for none of the candidates."""
     parameters: int
     fertility: float | None
     licence: str
     model_gb: float
+    set_aside: str | None = None
+    """Why it got no place among those that are screened (`tasks.look`); null if it did."""
 
 
 class Size(Record):
@@ -255,6 +260,17 @@ class Pilot(Record):
     """Base model (or "-") to the reason why it has no cells here."""
     ended_early: dict[str, str] = {}
     """Base model (or "-") to the reason why it was not measured on the rungs above its last one."""
+
+
+class Look(Record):
+    """Which base models are screened."""
+
+    schema_version: int = SCHEMA_VERSION
+    continued: list[str]
+    """A DVC param of each screen."""
+    ranked: list[RankedBase]
+    """Best first; empty where there were so few candidates that all are screened."""
+    cells: list[Cell]
 
 
 class Entry(Record):

@@ -36,6 +36,8 @@ def workplace(tmp_path: Path) -> Path:
     git(tmp_path, "init")
     documents.write(rows(300), tmp_path / "train.jsonl")
     (tmp_path / "candidates.json").write_text('{"schema_version": 1, "candidates": []}')
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/look.json").write_text('{"continued": [], "ranked": [], "cells": []}')
     settings(tmp_path, seeds=1)
     return tmp_path
 

@@ -213,6 +213,7 @@ def write(given: Inputs, results: Path) -> None:
     """The records as files, where the stages leave them."""
     records.write(given.audit, results / "audit.json")
     records.write(given.candidates, results / "candidates.json")
+    records.write(given.look, results / "look.json")
     records.write(given.shortlist, results / "shortlist.json")
     for name in given.screens:
         records.write(given.screens[name], results / "screen" / f"{name}.json")
