@@ -36,6 +36,8 @@ def candidate(name: str, entry: shelf.Entry, folder: Path, training: Sequence[Do
         fertility_reason=reason,
         shape=_shape(folder, entry.parameters),
         row_tokens=row_tokens(folder / "tokenizer.json", training) if texts else [],
+        training_flops=entry.training_flops,
+        training_flops_source=entry.training_flops_source,
     )
 
 

@@ -31,6 +31,8 @@ def cap(environment: Mapping[str, str], hardware: Hardware) -> Cap | None:
     if hours is not None:
         found.append(Cap(3600 * hours, f"CROSSOVER_MAX_HOURS = {hours:g} is"))
     if usd is not None:
+        if hardware.usd_per_gpu_hour is None:
+            raise UserError(f"CROSSOVER_MAX_USD = {usd:g}: give hardware.usd_per_gpu_hour in params.yaml, or cap the hours")
         price = hardware.usd_per_gpu_hour[1] * count
         found.append(
             Cap(3600 * usd / price if price else float("inf"), f"CROSSOVER_MAX_USD = {usd:g} (at {price:g} USD an hour) is")

@@ -79,7 +79,7 @@ def _blind(settings: Params) -> Iterable[str]:
 
 def _about_hardware(settings: Params, found: dict[str, Any]) -> Iterable[str]:
     hardware, constraints = settings.hardware, settings.constraints
-    low, high = hardware.usd_per_gpu_hour
+    low, high = hardware.usd_per_gpu_hour or (GPU_USD_LEAST, CPU_USD_MOST)
     price = f"hardware.usd_per_gpu_hour = [{low:g}, {high:g}]"
     if hardware.gpu and high < GPU_USD_LEAST:
         yield f"{price} is the price of a CPU, but hardware.gpu = {hardware.gpu}: give what an hour of that GPU costs"
@@ -128,7 +128,8 @@ def _about_team(settings: Params) -> Iterable[str]:
 
 
 def _affordable(settings: Params) -> float:
-    price = settings.hardware.usd_per_gpu_hour[1] * settings.hardware.count
+    """Infinite without a declared price."""
+    price = (settings.hardware.usd_per_gpu_hour or (0.0, 0.0))[1] * settings.hardware.count
     return (settings.constraints.budget_usd or 0) / price if price else float("inf")
 
 

@@ -18,6 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.params import Hardware
+from tasks.stage import UserError
+
 TABLES = Path(__file__).with_name("tables")
 GOODPUT = 0.85
 """Share of a run's GPU-hours that does new steps; .67-.93 in reports (arXiv 2407.21783, 2204.02311, 2112.11446)."""
@@ -211,6 +214,7 @@ class Price:
     source: str
 
 
+@cache
 def price(gpu: Gpu, tier: str = "on-demand") -> Price | None:
     """The shipped range; None where no page gave one. Take the user's own price where there is one."""
     with (TABLES / "gpu_prices.csv").open(newline="") as file:
@@ -219,6 +223,27 @@ def price(gpu: Gpu, tier: str = "on-demand") -> Price | None:
                 low, high = float(row["usd_per_hour_low"]), float(row["usd_per_hour_high"])
                 return Price(low, high, row["from"], row["to"], row["source"])
     return None
+
+
+MACHINE = Price(0.05, 0.15, "2026-11", "2026-11", "own estimate: rented machines of two cores without a GPU")
+
+
+def price_of_hour(hardware: Hardware) -> Price:
+    """The user's price range of an hour of one GPU, or of the machine; where that is empty the shipped one, with its dates.
+
+    Raises UserError for a GPU of which no price is shipped: none is guessed.
+    """
+    if hardware.usd_per_gpu_hour is not None:
+        return Price(*hardware.usd_per_gpu_hour, hardware.prices_as_of, hardware.prices_as_of, "params.yaml")
+    if hardware.gpu is None:
+        return MACHINE
+    gpu = find_gpu(hardware.gpu)
+    if (found := price(gpu) if gpu else None) is None:
+        raise UserError(
+            f"hardware.usd_per_gpu_hour is empty, and no price of hardware.gpu = {hardware.gpu} is shipped: "
+            "give the lowest and the highest price of an hour"
+        )
+    return found
 
 
 def cost_usd(hours: Band, usd_per_hour: tuple[float, float]) -> Band:

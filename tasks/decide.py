@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
-from tasks import bases, choice, feasibility, first_year, formats, params, records, stage, target
+from tasks import bases, choice, cost, feasibility, first_year, formats, params, records, stage, target
 from tasks.choice import Case, Choice, choose, meets, name_of, regrets, together, within
 from tasks.constraints import provider_share
 from tasks.crossover import crossover, scratch_verdicts
@@ -45,6 +45,7 @@ from tasks.records import (
     RankedBase,
     ScratchFeasibility,
     Shortlist,
+    Span,
     Trade,
 )
 from tasks.rules import rule_of_thumb
@@ -55,7 +56,7 @@ VALID_DAYS = 90
 AHEAD = 4  # times the rows at hand, that the drawn curves go on
 BITS_A_BYTE = 8.0  # of guessing each byte with the same probability
 COST_INCLUDES = [
-    "cost_usd, which the budget limits: computing of the one final training, at the declared price of an hour",
+    "cost_usd, which the budget limits: computing of the one final training, at the price of an hour, declared or shipped",
     "first_year_usd: that, and attempts that fail, people, serving, updates, electricity and delay, as declared",
     "not: labels, the pilots already run",
 ]
@@ -141,7 +142,7 @@ def plan_for(chosen: Choice, task: str, n: int) -> Plan:
 
 def _decision(inputs: Inputs, case: Case, chosen: Choice) -> Decision:
     settings = inputs.settings
-    regret = regrets(case, chosen)
+    regret, price = regrets(case, chosen), cost.price_of_hour(settings.hardware)
     options = [_option(case, chosen, i, regret[i]) for i in _order(chosen, regret, case.metric)]
     turned, crossed, trades = flips(case), crossover(case.evidence), tradeoff(case, chosen)
     return Decision(
@@ -154,12 +155,13 @@ def _decision(inputs: Inputs, case: Case, chosen: Choice) -> Decision:
         flips=turned,
         by_branch=_by_branch(options),
         crossover=crossed,
-        expires_on=_expiry(settings.hardware.prices_as_of),
+        expires_on=_expiry(price.last),
         inputs={
             "data_md5": inputs.audit.data_md5,
             "train_sha256": inputs.audit.train.sha256,
-            "prices_as_of": settings.hardware.prices_as_of,
+            "prices_as_of": price.last,
         },
+        usd_per_hour=Span(value=(price.low + price.high) / 2, low=price.low, high=price.high),
         cost_includes=COST_INCLUDES,
         uncertain=_uncertain(case, chosen),
         rules=RULES,
@@ -190,12 +192,12 @@ def _scratch_feasible(inputs: Inputs, case: Case) -> ScratchFeasibility | None:
     if shape is None or lengths is None:
         return None
     hardware, limits = settings.hardware, settings.constraints
-    low, high = hardware.usd_per_gpu_hour
+    price = cost.price_of_hour(hardware)
     return feasibility.of_hardware(
         inputs.audit.words["mean"] * case.n,
         inputs.candidates,
         (target.block_params(shape) * shape.layers, float(plan.get("epochs", 1))),
-        (hardware.gpu, hardware.count, (low + high) / 2),
+        (hardware.gpu, hardware.count, (price.low + price.high) / 2),
         (limits.budget_usd, limits.deadline_hours),
         settings.objective.requests_per_month,
         lengths.mean,
@@ -224,6 +226,12 @@ def _break_even(turned: Sequence[Flip], crossed: Crossover, trades: Sequence[Tra
 def _assumed(case: Case) -> list[str]:
     evidence, hardware, limits = case.evidence, case.hardware, case.constraints
     said = first_year.assumed(evidence.pairs, evidence.at(case.n), hardware, case.team, case.objective)
+    said += [
+        f"Training computing of {base.name}: {base.training_flops_source or 'not known'}; shares are taken of 1e23 FLOPs."
+        for base in {
+            pair.base.name: pair.base for pair in evidence.pairs if pair.base and not pair.base.training_flops
+        }.values()
+    ]
     if hardware.gpu and hardware.place is None:
         said.append("hardware.place is empty: whether the data would leave for it was not checked.")
     if limits.business_use is None:

@@ -12,7 +12,7 @@ from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
-from tasks import cost
+from tasks import cost, formats
 from tasks.evidence import DRAWS, Array, Needs, Outlook, Pair, deviates
 from tasks.params import Hardware, Objective, Team
 from tasks.records import Span
@@ -69,7 +69,7 @@ class Terms:
 
 def terms(outlook: Outlook, hardware: Hardware, team: Team, objective: Objective) -> Terms:
     branch, needs, price = outlook.pair.branch, outlook.needs, prices(hardware)
-    cost, cost_usd, trained = _training(needs, *hardware.usd_per_gpu_hour, _count(hardware))
+    cost, cost_usd, trained = _training(needs, *_range(hardware), _count(hardware))
     hours, tries, updates = people_hours(branch, team), attempts(branch, team), objective.updates_per_year or 0.0
     people = hours * team.usd_per_hour
     machine = np.zeros(DRAWS) if cost is None else cost
@@ -131,8 +131,13 @@ def people_hours(branch: str, team: Team) -> float:
 
 
 def prices(hardware: Hardware) -> Array:
-    """Draws of USD an hour for all of the hardware, log-uniform over the declared range (uniform from 0)."""
-    return _prices(*hardware.usd_per_gpu_hour, _count(hardware))
+    """Draws of USD an hour for all of the hardware, log-uniform over the range of prices (uniform from 0)."""
+    return _prices(*_range(hardware), _count(hardware))
+
+
+def _range(hardware: Hardware) -> tuple[float, float]:
+    price = cost.price_of_hour(hardware)
+    return price.low, price.high
 
 
 @cache
@@ -227,6 +232,12 @@ def assumed(
         "updates_per_year": "the model is never trained again",
     }
     said += [f"objective.{name} is empty: {what}." for name, what in empty.items() if getattr(objective, name) is None]
+    if hardware.usd_per_gpu_hour is None:
+        price = cost.price_of_hour(hardware)
+        said.append(
+            f"hardware.usd_per_gpu_hour is empty: {formats.money(price.low)} to {formats.money(price.high)} an hour is taken, "
+            f"the shipped range of {price.first} to {price.last} ({price.source})."
+        )
     if hardware.usd_per_kwh is None:
         said.append("hardware.usd_per_kwh is empty: electricity is taken to be in the price of an hour.")
     elif kilowatts(hardware) is None:

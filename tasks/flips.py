@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tasks import formats
+from tasks import cost, formats
 from tasks.choice import Case, Choice, choose
 from tasks.records import SHARES, Flip
 
@@ -51,7 +51,7 @@ def flips(case: Case) -> list[Flip]:
 
 
 def _levers(case: Case) -> Iterator[Lever]:
-    aim, evidence, price = case.objective, case.evidence, case.hardware.usd_per_gpu_hour
+    aim, evidence, price = case.objective, case.evidence, cost.price_of_hour(case.hardware)
     for name in ("budget_usd", "deadline_hours", "months_until_use", "max_latency_ms", "max_model_gb"):
         yield _lever(case, "constraints", name, "no limit")
     for name in ("requests_per_month", "updates_per_year", "month_of_delay_usd"):
@@ -61,13 +61,13 @@ def _levers(case: Case) -> Iterator[Lever]:
         yield _lever(case, "team", "usd_per_hour", "none")
     if aim.value_per_point_usd:
         yield _lever(case, "objective", "value_per_point_usd", "none")
-    if price[1] > 0:
+    if price.high > 0:
 
         def priced(v: float) -> Case:
-            scaled = (price[0] * v / price[1], v)
+            scaled = (price.low * v / price.high, v)
             return replace(case, hardware=case.hardware.model_copy(update={"usd_per_gpu_hour": scaled}))
 
-        yield Lever("usd_per_gpu_hour", price[1], priced, price[1] / REACH, price[1] * REACH, _octaves)
+        yield Lever("usd_per_gpu_hour", price.high, priced, price.high / REACH, price.high * REACH, _octaves)
     if not evidence.folds:
         at_rows: Callable[[float], Case] = lambda v: replace(case, n=round(v))  # noqa: E731
         low, high = float(evidence.smallest_rung), float(evidence.decision_grade_rows)

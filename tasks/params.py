@@ -110,7 +110,10 @@ class Hardware(Settings):
         None, description="GPU type that would train the model (A100, H100, ...); empty: this machine's CPU"
     )
     count: int = Field(1, ge=1, le=4096, description="How many of them")
-    usd_per_gpu_hour: tuple[float, float] = Field((0.05, 0.15), description="Lowest and highest price of an hour of one, USD")
+    usd_per_gpu_hour: tuple[float, float] | None = Field(
+        (0.05, 0.15),
+        description="Lowest and highest price of an hour of one, USD; empty: the shipped, dated range of public prices",
+    )
     place: Literal["here", "own", "cloud"] | None = Field(
         None, description="Where it stands: this machine, a cluster of your own, a cloud; empty: here without gpu, else unknown"
     )
@@ -125,12 +128,12 @@ class Hardware(Settings):
     prices_as_of: str = Field(
         "2026-11",
         pattern=r"^\d{4}-(0[1-9]|1[0-2])$",
-        description="Year and month in which you looked these prices up; 2026-11, say. The decision expires by it",
+        description="Year and month in which you looked your prices up; 2026-11, say. The decision expires by it",
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        low, high = self.usd_per_gpu_hour
+        low, high = self.usd_per_gpu_hour or (0.0, 0.0)
         if not 0 <= low <= high:
             raise ValueError(f"usd_per_gpu_hour = [{low}, {high}]: give the lower price first, neither below 0")
         return self

@@ -126,6 +126,8 @@ class Candidate(Record):
     fertility_reason: str | None = None
     training_flops: float | None = None
     """That its makers spent on it; null: not known."""
+    training_flops_source: str | None = None
+    """Where that stands, or why it is not known."""
 
 
 class Candidates(Record):
@@ -526,6 +528,8 @@ class Decision(Record):
     """From the cheapest to the best."""
     next_rung: NextRung | None = None
     scratch: list[ScratchVerdict] = []
+    usd_per_hour: Span | None = None
+    """Of one GPU, or of the machine: lowest, middle and highest price, as declared or, where that is empty, as shipped."""
     break_even: dict[str, float | None] = {}
     """Flat: rows (scratch overtakes), usd_per_gpu_hour, requests_per_month, deadline_hours, budget_usd, value_per_point_usd.
     Null: not within the range tried; `flips`, `crossover` and `tradeoff` say which."""

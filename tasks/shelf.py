@@ -60,6 +60,10 @@ class Entry(Record):
     """File to sha256."""
     package: Package | None = None
     """None: somebody's own model; it cannot be fetched, only added again from where it came."""
+    training_flops: float | None = Field(default=None, gt=0)
+    """That its makers spent on it, counted as 6 x parameters x tokens; null: not known."""
+    training_flops_source: str = "not told"
+    """Where that stands, or why it is not known."""
     on_demand: bool = False
     """Fetched when asked for by name, not by `make install`."""
 

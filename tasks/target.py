@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks import cost, memory
-from tasks.cost import GOODPUT, Band, Gpu, Price
+from tasks.cost import GOODPUT, Band, Gpu
 from tasks.memory import GIB
 from tasks.plausible import LARGEST_MFU, Run, implausible
 from tasks.records import Candidate, Cell
@@ -277,15 +277,7 @@ def peak_gib(
     return memory.peak_bytes(shape, plan, memory.coefficients()) / GIB
 
 
-# ---- money and doubts --------------------------------------------------------------------------------------------------
-
-
-def usd_per_hour(gpu: str, yours: tuple[float, float] | None, as_of: str) -> Price | None:
-    """Your price range of one GPU's hour with its date, or the shipped one with its dates; None where there is neither."""
-    if yours is not None:
-        return Price(yours[0], yours[1], as_of, as_of, "params.yaml")
-    found = cost.find_gpu(gpu)
-    return cost.price(found) if found else None
+# ---- doubts --------------------------------------------------------------------------------------------------
 
 
 def doubts(

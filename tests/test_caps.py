@@ -50,6 +50,11 @@ def test_a_cap_that_cannot_be_held_is_the_users_mistake(given: dict[str, str]) -
         cap(given, HERE)
 
 
+def test_a_cap_of_money_wants_a_declared_price() -> None:
+    with pytest.raises(UserError, match=r"CROSSOVER_MAX_USD = 1: give hardware\.usd_per_gpu_hour"):
+        cap({"CROSSOVER_MAX_USD": "1"}, Hardware(usd_per_gpu_hour=None))
+
+
 def start(folder: Path, **told: object) -> subprocess.CompletedProcess[str]:
     job = make_job("scratch", folder, None)
     documents.write(sentences(160), folder / "rows.jsonl")

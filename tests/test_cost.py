@@ -4,7 +4,9 @@ import pytest
 
 from tasks import cost, plausible, scaling
 from tasks.cost import Band, find_gpu, flops_per_token
+from tasks.params import Hardware
 from tasks.plausible import Run, implausible
+from tasks.stage import UserError
 from tasks.validate import bad_documents
 
 A100, H100 = cost.gpus()["A100"], cost.gpus()["H100"]
@@ -204,3 +206,16 @@ def test_sound_documents_pass() -> None:
     assert not plausible.carbon_implausible(2040, 7.0e6, 700)
     assert not plausible.share_misprinted(148, 419, 0.353)
     assert not plausible.derived([1, 2, 3, 4], [1.1, 1.7, 3.4, 3.9])
+
+
+def test_your_price_goes_before_the_shipped_one_and_both_are_dated() -> None:
+    yours = Hardware(gpu="H100", usd_per_gpu_hour=(2.0, 3.0), prices_as_of="2026-10")
+    assert cost.price_of_hour(yours) == cost.Price(2.0, 3.0, "2026-10", "2026-10", "params.yaml")
+    shipped = cost.price_of_hour(Hardware(gpu="H100", usd_per_gpu_hour=None))
+    assert (shipped.low, shipped.high, shipped.first, shipped.last) == (1.99, 7.2, "2026-03", "2026-05")
+    assert cost.price_of_hour(Hardware(usd_per_gpu_hour=None)) == cost.MACHINE
+
+
+def test_a_gpu_without_a_shipped_price_wants_yours() -> None:
+    with pytest.raises(UserError, match=r"usd_per_gpu_hour is empty, and no price of hardware\.gpu = TPUv4 is shipped"):
+        cost.price_of_hour(Hardware(gpu="TPUv4", usd_per_gpu_hour=None))

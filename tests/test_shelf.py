@@ -233,3 +233,11 @@ def test_an_archive_with_another_hash_is_refused_before_it_is_opened(tmp_path: P
     with pytest.raises(UserError, match="tiny==1: not fetched"):
         fetch("tiny==1", sha256[:-1] + ("0" if sha256[-1] != "0" else "1"), tmp_path / "bad")
     assert list((tmp_path / "bad").iterdir()) == []
+
+
+def test_the_training_computing_of_each_base_model_is_a_number_or_a_reason_with_its_source() -> None:
+    for entry in shelf.entries().values():
+        assert entry.training_flops_source != "not told"
+        assert entry.training_flops is not None or entry.training_flops_source.startswith("not published")
+    smol = shelf.entries()["SmolLM2-135M"]
+    assert smol.training_flops == pytest.approx(6 * smol.parameters * 2e12, rel=0.02)

@@ -192,15 +192,7 @@ def test_the_margin_of_memory_is_the_stated_one() -> None:
     assert memory.fits(gib, found.peak_gb_high * 1e9 / memory.GIB + 1e-9, calibrated=False)
 
 
-# ---- money and doubts ------------------------------------------------------------------------------------------------
-
-
-def test_your_price_goes_before_the_shipped_one_and_both_are_dated() -> None:
-    assert target.usd_per_hour("H100", (2.0, 3.0), "2026-10") == cost.Price(2.0, 3.0, "2026-10", "2026-10", "params.yaml")
-    shipped = target.usd_per_hour("H100", None, "2026-10")
-    assert shipped is not None
-    assert (shipped.low, shipped.high, shipped.last) == (1.99, 7.2, "2026-05")
-    assert target.usd_per_hour("TPUv4", None, "2026-10") is None
+# ---- doubts ------------------------------------------------------------------------------------------------
 
 
 def test_implausible_inputs_are_named() -> None:

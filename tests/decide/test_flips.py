@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tasks import cost
 from tasks.choice import Case, choose
 from tasks.decide import case_of
 from tasks.decision_map import decision_map
@@ -33,7 +34,8 @@ def moved(case: Case, name: str, value: float) -> Case:
     if name == "rows":
         return replace(case, n=round(value))
     if name == "usd_per_gpu_hour":
-        low, high = case.hardware.usd_per_gpu_hour
+        price = cost.price_of_hour(case.hardware)
+        low, high = price.low, price.high
         return replace(case, hardware=case.hardware.model_copy(update={name: (low * value / high, value)}))
     section = next(s for s in ("constraints", "objective", "team") if name in type(getattr(case, s)).model_fields)
     return replace(case, **{section: getattr(case, section).model_copy(update={name: value})})

@@ -80,3 +80,14 @@ def test_text_and_budget_are_held_against_what_scratch_wants(decision: Decision)
 def test_the_bases_stand_in_the_order_of_the_screen(decision: Decision) -> None:
     assert [one.rank for one in decision.bases] == [1, 2]
     assert {one.name for one in decision.bases} == {"MiniLM-L6", "MiniLM-L3"}
+
+
+def test_without_a_price_the_shipped_range_is_taken_and_said_and_ages_and_the_break_even_is_still_sought() -> None:
+    found = decide.decide(inputs("H100", usd_per_gpu_hour=None))[0]
+    assert found.usd_per_hour
+    assert (found.usd_per_hour.low, found.usd_per_hour.high) == (1.99, 7.2)
+    (said,) = [line for line in found.assumed if "usd_per_gpu_hour" in line]
+    assert "$1.99 to $7.20 an hour is taken, the shipped range of 2026-03 to 2026-05" in said
+    assert (found.inputs["prices_as_of"], found.expires_on) == ("2026-05", "2026-07-30")
+    assert {flip.now for flip in found.flips if flip.constraint == "usd_per_gpu_hour"} == {7.2}
+    assert not any("usd_per_gpu_hour" in line for line in decide.decide(inputs("H100"))[0].assumed)

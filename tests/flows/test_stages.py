@@ -109,7 +109,8 @@ def test_after_kill_9_no_stage_goes_on_and_the_next_run_closes_the_books(repo: P
 
 def test_no_shell_stands_between_dvc_and_a_stage() -> None:
     stages_of = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
-    assert [cmd for one in stages_of.values() if not (cmd := one.get("do", one)["cmd"]).startswith("exec python -m tasks.")] == []
+    commands = [one.get("do", one)["cmd"] for one in stages_of.values()]
+    assert [command for command in commands if not command.startswith("exec python -m tasks.")] == []
 
 
 def start_slow_flow(repo: Path, pid: Path) -> tuple[subprocess.Popen[bytes], int]:
