@@ -281,9 +281,7 @@ def _option(case: Case, chosen: Choice, i: int, regret: float | None) -> Option:
         p_all=together(terms, case),
         expected_regret=regret,
         ahead=_ahead(case, i),
-        note=(outlook.needs.reason if outlook.needs.hours is None else None)
-        or outlook.pair.stopped
-        or outlook.pair.ended_early,
+        note=_note(outlook),
         rests_on=outlook.needs.rests_on,
     )
 

@@ -31,7 +31,8 @@ def main(train: Path, candidates: Path, out: Path) -> None:
         return
     rows, task = documents.read(train), settings.use_case.task
     cells.refill(str(out))
-    wanted = [(one, step) for one in found for step in steps(ladder(rows, settings.pilots.rungs, settings.pilots.seeds))]
+    looked = steps(ladder(rows, settings.pilots.rungs, settings.pilots.seeds))
+    wanted: list[tuple[Candidate | None, Step]] = [(one, step) for one in found for step in looked]
     measured = cells.measure_all(BRANCH[task], task, wanted, documents.labels_of(rows), "look at the base models")
     ranked = placed(bases.ranked(measured, found), settings.constraints)
     records.write(Look(continued=_in_order(ranked, found), ranked=ranked, cells=measured), out)
