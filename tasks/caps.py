@@ -1,9 +1,9 @@
 """Caps on one training: time, money, energy. They travel with the launch and change nothing that is learnt.
 
 From the environment: CROSSOVER_MAX_HOURS, CROSSOVER_MAX_USD (at the highest price an hour that params.yaml names) and
-CROSSOVER_MAX_KWH (at what the hardware of params.yaml draws: `hardware.watts`, or a known GPU's data sheet; CROSSOVER_WATTS,
-what the machine draws where this training runs, goes before). A training that has used one up stops with a checkpoint and
-exit code 75; started again with a raised cap it goes on. Earlier attempts count; loading and saving do not.
+CROSSOVER_MAX_KWH (at `hardware.watts` of params.yaml; CROSSOVER_WATTS, what the machine draws where this training runs, goes
+before). A training that has used one up stops with a checkpoint and exit code 75; started again with a raised cap it goes on.
+Earlier attempts count; loading and saving do not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.first_year import kilowatts
 from tasks.params import Hardware
 from tasks.stage import UserError
 
@@ -38,8 +37,7 @@ def cap(environment: Mapping[str, str], hardware: Hardware) -> Cap | None:
             Cap(3600 * usd / price if price else float("inf"), f"CROSSOVER_MAX_USD = {usd:g} (at {price:g} USD an hour) is")
         )
     if kwh is not None:
-        declared = kilowatts(hardware)
-        watts = _number(environment, "CROSSOVER_WATTS") or (1000 * declared * count if declared else None)
+        watts = _number(environment, "CROSSOVER_WATTS") or (hardware.watts or 0.0) * count
         if not watts:
             raise UserError(
                 f"CROSSOVER_MAX_KWH = {kwh:g}: set hardware.watts in params.yaml, or CROSSOVER_WATTS, what the machine draws"

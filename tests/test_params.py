@@ -52,8 +52,8 @@ def test_every_setting_has_a_description_for_the_form() -> None:
             "use_case.task = translation: Input should be 'text-classification', 'text-generation' or 'image-classification'",
         ),
         (
-            "use_case: {task: image-classification}",
-            "settings: pilots.branches = ['lora']: image-classification knows baseline, probe, full, scratch",
+            "use_case: {task: image-classification}\npilots: {branches: [prompt]}",
+            "settings: pilots.branches = ['prompt']: image-classification knows baseline, probe, lora, full, scratch",
         ),
         (
             "use_case: {task: image-classification}\npilots: {branches: [scratch]}",
