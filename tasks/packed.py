@@ -43,16 +43,15 @@ def pack(folder: Path, about: About) -> None:
     script = "served_images.py" if kind.startswith("image") else "served.py"
     needs = [f"{package}=={installed(package).partition('+')[0]}" for package in ("mlflow", *NEEDS[kind])]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's, about its own type hints
+        warnings.simplefilter("ignore")  # about type hints of MLflow's own classes
         import mlflow.pyfunc
-
-        mlflow.pyfunc.save_model(
-            str(folder),
-            python_model=str(HERE / script),
-            code_paths=[str(HERE / "serving")],
-            artifacts={"model": str(MODEL)},
-            pip_requirements=needs,
-        )
+    mlflow.pyfunc.save_model(
+        str(folder),
+        python_model=str(HERE / script),
+        code_paths=[str(HERE / "serving")],
+        artifacts={"model": str(MODEL)},
+        pip_requirements=needs,
+    )
     described = folder / "MLmodel"
     described.write_text(described.read_text().replace(str(HERE / script), script))
     kept = folder / "records"
