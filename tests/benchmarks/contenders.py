@@ -105,7 +105,8 @@ def trl(model: Any, rows: list[dict[str, Any]], a_step: int, recipe: dict[str, A
     from trl import SFTConfig, SFTTrainer
 
     whole = [torch.cat([row["input_ids"], row["shift_labels"][-1:]]).tolist() for row in rows]
-    data = Dataset.from_dict({"input_ids": whole, "labels": whole})
+    seen = [[1] * len(row) for row in whole]
+    data = Dataset.from_dict({"input_ids": whole, "labels": whole, "attention_mask": seen})
     unused = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, "a")), eos_token="a", pad_token="a")
     arguments = SFTConfig(**_arguments(recipe, a_step) | {"dataset_kwargs": {"skip_prepare_dataset": True}} | flags)
     made = _in_order(SFTTrainer, data)(
