@@ -66,6 +66,16 @@ def _scratch(n: int) -> dict[str, Any]:
 
 
 # ---- text generation -------------------------------------------------------------------------------------------------
+#
+# Learning rates, and what they stand on (`python -m tests.benchmarks.learning_rates` prints the measured ones):
+# `full` 5e-5: the default of transformers' TrainingArguments. Not measured.
+# `lora` 5e-4: ten times that of `full`, where its optimum was found by Schulman et al. 2025, "LoRA Without Regret"
+#   (thinkingmachines.ai/blog/lora). Not measured.
+# `continued` 1e-4: our guess, between `full` and pretraining's own. Not measured.
+# `scratch` 3e-3: our guess. Measured on 400 movie reviews, one seed: 0.001 2.865, 0.003 3.031, 0.01 3.068 bits per byte of 200
+#   others, so a third of it is better there; whether at other sizes, too, is not known.
+# Preferences, `full` 2e-6 and `lora` 5e-5: guesses around TRL 1.16's default, 1e-6, at which SmolLM2-135M was tuned as well
+#   (alignment-handbook, recipes/smollm2/dpo/config_smol.yaml). Not measured.
 
 
 def _causal_baseline(_n: int) -> dict[str, Any]:
