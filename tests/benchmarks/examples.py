@@ -76,7 +76,11 @@ def main(names: list[str]) -> None:
             sys.exit(f"{name}: no such example; there are {', '.join(NAMES)}")
         if not (folder / f"{name}.json").exists():
             print(f"{name}: running", file=sys.stderr, flush=True)
-            records.write(measure(name, folder / name), folder / f"{name}.json")
+            try:
+                records.write(measure(name, folder / name), folder / f"{name}.json")
+            except subprocess.CalledProcessError as error:
+                print(f"{name}: exit code {error.returncode}; not measured, `make examples` goes on there", file=sys.stderr)
+                continue
             shutil.rmtree(folder / name)
     known = [name for name in NAMES if (folder / f"{name}.json").exists()]
     print(table([records.read(Measured, folder / f"{name}.json") for name in known]))
