@@ -49,7 +49,7 @@ class Measured(Record):
     noise: float | None
     """null: no pilot was repeated."""
     wall_seconds: float
-    """Of `make run`."""
+    """Of `make run`; of its last attempt, if it was interrupted."""
     cpu_seconds: float
 
     @property
