@@ -5,8 +5,9 @@ six rungs. A loss goes on along a line in log-log paper; if that line, and more 
 rung, the laws take over. The interval is split-conformal (Lei et al. 2018, arXiv 1604.04173): quantiles of the errors on
 published curves (`tables/curve_intervals.json`), times how much the laws disagree and the curve wavers.
 
-It knows no branch by its name: a library of past curves pays only where branches recur by name, which no public set of
-curves of these branches allows to measure. And a higher estimate is no reason to choose a branch: see `choose`.
+No estimate knows a branch by its name. A library of one's own past pilots, where branches recur by name, may change which one
+is chosen, and only if that is measured to help (`tasks.habits`). A higher estimate is no reason to choose a branch: see
+`choose`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +36,7 @@ TRIM = 0.2  # share of the fits left out at either end
 LINE_MISS = 0.1  # a line that missed by less (in logarithms) is kept whatever the laws did
 LOWEST = -1e6  # of a score
 LARGEST = 1e100  # of a loss
+NO_HABITS: Mapping[str, float] = MappingProxyType({})
 Z90 = 1.6448536269514722  # a normal variable lies within ± this with probability 0.9
 
 
@@ -48,6 +51,8 @@ class Curve:
     higher_is_better: bool = True
     heldout_rows: int | None = None
     """Rows that every value was measured on, the same for all. None: their sampling error is left out of the interval."""
+    name: str = ""
+    """Of the branch, by which its habits are known; changes no estimate."""
 
 
 @dataclass(frozen=True)
@@ -348,34 +353,38 @@ class Choice:
     """For each curve, the probability that it ends above the leader; nan for the leader and for refused curves."""
 
 
-def probability_better(curve: Curve, leader: Curve, to_n: float) -> float:
+def probability_better(curve: Curve, leader: Curve, to_n: float, habits: Mapping[str, float] = NO_HABITS) -> float:
     """The probability that `curve`, which stands behind `leader` at the last rung, ends above it; nan if one is refused.
 
     Logistic in the last paired difference (the same rung and, where known, the same seeds) and in the difference of the
     estimates, each over the joint scale of both; errors for scores, their logarithms for losses. Weights: the table's.
+    `habits`: by name of a branch, log-odds that it ends above others more often than that says.
     """
     ends = end_of(curve, to_n), end_of(leader, to_n)
-    last = _last_pair(curve, leader)
-    if isinstance(ends[0], Prediction) or isinstance(ends[1], Prediction) or last is None:
+    if isinstance(ends[0], Prediction) or isinstance(ends[1], Prediction):
         return math.nan
-    mine, theirs = find(ends[0]), find(ends[1])
-    scale = math.hypot(mine.scale, theirs.scale)
-    ahead = _ahead(*last, ends[0]) / scale
-    will_be = _ahead(mine.e, theirs.e, ends[0]) / scale
-    return chance(ahead, will_be, table()["choice"]["weights"])
+    apart = differences(curve, leader, ends[0], find(ends[0]), find(ends[1]))
+    habit = habits.get(curve.name, 0.0) - habits.get(leader.name, 0.0)
+    return math.nan if apart is None else chance(*apart, table()["choice"]["weights"], habit)
 
 
-def chance(ahead: float, will_be: float, weights: Sequence[float]) -> float:
+def differences(curve: Curve, leader: Curve, end: End, mine: Estimate, theirs: Estimate) -> tuple[float, float] | None:
+    """How far `curve` is ahead at the last rung that both have, and will be by the estimates, in joint scales."""
+    last, scale = _last_pair(curve, leader), math.hypot(mine.scale, theirs.scale)
+    return None if last is None else (_ahead(*last, end) / scale, _ahead(mine.e, theirs.e, end) / scale)
+
+
+def chance(ahead: float, will_be: float, weights: Sequence[float], habit: float = 0.0) -> float:
     """Of ending above, with these differences in scales (positive: the challenger is the better one)."""
     features = math.tanh(3 * ahead), math.tanh(will_be), 1.0
-    return 1 / (1 + math.exp(-sum(w * x for w, x in zip(weights, features, strict=True))))
+    return 1 / (1 + math.exp(-habit - sum(w * x for w, x in zip(weights, features, strict=True))))
 
 
 def _ahead(mine: float, theirs: float, end: End) -> float:
     return theirs - mine if end.is_score else math.log(max(theirs, TINY) / max(mine, TINY))
 
 
-def choose(curves: Sequence[Curve], to_n: float) -> Choice:
+def choose(curves: Sequence[Curve], to_n: float, habits: Mapping[str, float] = NO_HABITS) -> Choice:
     """The leader of the last rung, unless another ends above it with more than the probability that backtests ask for.
 
     The last measurements lead because the highest of many extrapolations is mostly the luckiest one. The leader is
@@ -389,7 +398,7 @@ def choose(curves: Sequence[Curve], to_n: float) -> Choice:
     last = {k: np.mean(list(_runs(curves[k])[largest].values())) for k in usable if max(curves[k].n) == largest}
     leader = max(last, key=lambda k: (sign * last[k], -k))
     overtakes = [
-        math.nan if k == leader or k not in usable else probability_better(c, curves[leader], to_n)
+        math.nan if k == leader or k not in usable else probability_better(c, curves[leader], to_n, habits)
         for k, c in enumerate(curves)
     ]
     best = max(usable, key=lambda k: (0 if math.isnan(overtakes[k]) else overtakes[k], -k))

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
-from tasks import bases, choice, cost, feasibility, first_year, formats, params, records, stage, target
+from tasks import bases, choice, cost, feasibility, first_year, formats, habits, params, records, stage, target
 from tasks.choice import Case, Choice, choose, meets, name_of, regrets, together, within
 from tasks.constraints import provider_share
 from tasks.crossover import crossover, scratch_verdicts
@@ -36,6 +36,7 @@ from tasks.records import (
     Decision,
     Exclusion,
     Flip,
+    Library,
     Look,
     Metric,
     Option,
@@ -83,10 +84,19 @@ class Inputs:
     pilots: dict[str, Pilot]
     look: Look = field(default_factory=lambda: Look(continued=[], ranked=[], cells=[]))
     """Without a ranking: so few base models that all were screened."""
+    library: Library = field(default_factory=lambda: Library(pilots=[]))
 
 
 def main(
-    audit: Path, candidates: Path, look: Path, shortlist: Path, screens: Path, pilots: Path, decision: Path, plan: Path
+    audit: Path,
+    candidates: Path,
+    look: Path,
+    shortlist: Path,
+    screens: Path,
+    pilots: Path,
+    library: Path,
+    decision: Path,
+    plan: Path,
 ) -> None:
     settings = params.load()
     names = settings.pilots.branches
@@ -98,6 +108,7 @@ def main(
         {name: records.read(Pilot, screens / f"{name}.json") for name in names},
         {name: records.read(Pilot, pilots / f"{name}.json") for name in names},
         records.read(Look, look),
+        records.read(Library, library),
     )
     decided, planned = decide(inputs)
     records.write(decided, decision)
@@ -112,12 +123,16 @@ def decide(inputs: Inputs) -> tuple[Decision, Plan]:
 
 def case_of(inputs: Inputs) -> Case:
     settings, audit = inputs.settings, inputs.audit
+    metric = Metric.of(settings.objective.metric, None)
+    own, about_own = habits.usable(inputs.library, metric)
     evidence = Evidence(
         pairs=pairs(inputs.screens, inputs.pilots, inputs.shortlist, inputs.candidates),
-        metric=Metric.of(settings.objective.metric, None),
+        metric=metric,
         folds=any(screen.regime == "cross-validation" for screen in inputs.screens.values()),
         test_rows=audit.test.rows,
         needs=partial(needs, settings),
+        habits=own,
+        about_habits=about_own,
     )
     return Case(
         evidence,
@@ -225,7 +240,8 @@ def _break_even(turned: Sequence[Flip], crossed: Crossover, trades: Sequence[Tra
 
 def _assumed(case: Case) -> list[str]:
     evidence, hardware, limits = case.evidence, case.hardware, case.constraints
-    said = first_year.assumed(evidence.pairs, evidence.at(case.n), hardware, case.team, case.objective)
+    said = [evidence.about_habits] if evidence.about_habits else []
+    said += first_year.assumed(evidence.pairs, evidence.at(case.n), hardware, case.team, case.objective)
     said += [
         f"Training computing of {base.name}: {base.training_flops_source or 'not known'}; shares are taken of 1e23 FLOPs."
         for base in {

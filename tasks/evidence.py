@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import curves
-from tasks.curves import Curve, Prediction
+from tasks.curves import NO_HABITS, Curve, Prediction
 from tasks.recipes import recipe
 from tasks.records import Candidate, Candidates, Cell, Metric, Peak, Pilot, Shortlist
 
@@ -108,6 +108,10 @@ class Evidence:
     test_rows: int
     """The interval is for the value measured on so many rows."""
     needs: Callable[[Pair, int], Needs]
+    habits: Mapping[str, float] = field(default_factory=lambda: NO_HABITS)
+    """Of branches by name (`tasks.habits`), for the choice alone."""
+    about_habits: str | None = None
+    """Why they are used, or are not."""
     _kept: dict[int, list[Outlook]] = field(default_factory=dict)
     _leading: dict[tuple[int, tuple[int, ...]], curves.Choice] = field(default_factory=dict)
     _paired: dict[tuple[int, tuple[int, ...]], tuple[Array, Array]] = field(default_factory=dict)
@@ -148,7 +152,7 @@ class Evidence:
     def leading(self, n: int, left: tuple[int, ...]) -> curves.Choice:
         """Which of the pairs `left` (positions, as are those in the answer's lists) to choose for quality alone."""
         if (n, left) not in self._leading:
-            self._leading[n, left] = curves.choose([self.known()[i] for i in left], n)
+            self._leading[n, left] = curves.choose([self.known()[i] for i in left], n, self.habits)
         return self._leading[n, left]
 
     def paired(self, n: int, left: tuple[int, ...]) -> tuple[Array, Array]:
@@ -231,6 +235,7 @@ def curve_of(cells: Sequence[Cell], metric: Metric, folds: bool) -> Curve:
         seed=[cell.seed for cell in cells],
         higher_is_better=metric.higher_is_better,
         heldout_rows=sum(held) if folds else held[0],
+        name=cells[0].branch,
     )
 
 

@@ -289,6 +289,29 @@ class Shortlist(Record):
     """Branch to the base models ("-" for none) that go on; a DVC param of each pilot stage."""
 
 
+class PastCurve(Record):
+    """One branch of a pilot that is over: `quality[metric][i]` was reached with `n[i]` rows and `seed[i]`."""
+
+    branch: str
+    base_model: str | None
+    n: list[int]
+    seed: list[int]
+    quality: dict[str, list[float]]
+
+
+class PastPilot(Record):
+    use_case: str
+    ledger_sha: str
+    curves: list[PastCurve]
+
+
+class Library(Record):
+    """One's own past pilots, by use case."""
+
+    schema_version: int = SCHEMA_VERSION
+    pilots: list[PastPilot]
+
+
 # ---- decision and plan -----------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tasks import records, workspace
 from tasks.params import Params
-from tasks.records import Audit, Cell, Decision, Evaluation, Measured, Pilot, Record, Training, sha256_of
+from tasks.records import Audit, Cell, Decision, Evaluation, Look, Measured, Pilot, Record, Training, sha256_of
 
 RESULTS = Path("results")
 
@@ -80,6 +80,12 @@ def _cells(settings: Params) -> Iterator[Run]:
             if path.exists() and not _stale(f"{folder}@{branch}"):
                 for cell in records.read(Pilot, path).cells:
                     yield _cell(cell, _millis(path))
+    look = RESULTS / "look.json"
+    if look.exists() and not _stale("look"):
+        found = records.read(Look, look)
+        for cell in found.cells:  # of those that are screened the screens hold them
+            if cell.base_model not in found.continued or cell.branch not in settings.pilots.branches:
+                yield _cell(cell, _millis(look))
 
 
 def _cell(cell: Cell, millis: int) -> Run:

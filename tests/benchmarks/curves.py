@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import curves
+from tasks import curves, habits
 from tasks.laws import TINY
 
 Array = NDArray[np.float64]
@@ -43,6 +43,8 @@ RATIOS = [1, 2, 4, 8, 16, 32, 64, 88]  # of target to largest rung, at least; ha
 FEW = 200  # errors; fewer tell nothing of either tail alone
 THRESHOLD = 0.7  # probability that overrules the leader: least regret over the four LCDB backtests, of .5 to .8
 CROSSING = 0.35  # probability from which a pair is said to cross
+SETS = (10, 20)  # past data sets of small libraries
+LATER = {8: "0.35, later", 32: "0.75, later"}  # what is hoped for of a library with named branches
 MISSING = 65535
 # Data sets that are one another's copies, subsets or relabellings (OpenML ids): never on both sides of a fold.
 GROUPS = [
@@ -139,6 +141,7 @@ def lcdb_pilots(ratio: float, rungs: int = 6, fewest: int = 4, draws: int = DRAW
     """Pilots as this project makes them: at most six octave rungs, three seeds, six learners; `draws` of each data set."""
     data, cases = lcdb(), []
     of: dict[int, list[NDArray[Any]]] = {}
+    names = data["learners"]
     for dataset, _, at in _lcdb_curves():
         n = data["n"][at]
         below = at[n <= n[-1] / ratio][::-1][::2][:rungs][::-1]
@@ -150,7 +153,8 @@ def lcdb_pilots(ratio: float, rungs: int = 6, fewest: int = 4, draws: int = DRAW
             for k in random.permutation(len(learners))[:6]:
                 at, last = learners[k][:-1], learners[k][-1]
                 n, value = np.repeat(data["n"][at], seeds), data["runs"][at, :seeds].ravel()
-                curve = curves.Curve(tuple(n.tolist()), tuple(value.tolist()), tuple(range(seeds)) * len(at))
+                name = str(names[data["learner"][last]])
+                curve = curves.Curve(tuple(n.tolist()), tuple(value.tolist()), tuple(range(seeds)) * len(at), name=name)
                 truth, run = float(data["mean"][last]), float(data["runs"][last, 3])
                 cases.append(Case(f"{dataset}/{draw}", group_of(dataset), curve, int(data["n"][last]), truth, run))
     return cases
@@ -394,6 +398,33 @@ def _intervals(ratio: int, language: list[Case], means: list[Case], pilots: list
     return rows
 
 
+def _with_library(pilots: Cases, weights: dict[int, Array]) -> list[Row]:
+    """Choosing with the habits of learners by name (`tasks.habits`), from the pilots of other data sets at the same ratio."""
+    rows = []
+    for ratio, cases in pilots.items():
+        by_fold: dict[int, list[tuple[str, habits.Over]]] = {}
+        for pilot in _pilots(cases):
+            of = fold(pilot[0].group)
+            seen = [habits.Seen(case.curve, case.to_n, case.truth) for case in pilot]
+            by_fold.setdefault(of, []).append((pilot[0].group, habits.over(seen, weights[of].tolist())))
+        for sets, target in ((SETS[0], ""), (SETS[1], ""), (None, LATER[ratio])):
+            lost = []
+            for left_out, mine in by_fold.items():
+                others = [one for other, theirs in by_fold.items() if other != left_out for one in theirs]
+                kept = _some([group for group, _ in others], sets, left_out)
+                known = habits.learn(past for group, past in others if group in kept)
+                lost += [100 * habits.lost(past, known) for _, past in mine]
+            name = f"library of {sets} data sets" if sets else "library of the other data sets"
+            rows.append(_row(f"regret of choosing, x{ratio}, with a {name} by name, points", np.mean(lost), target, len(lost)))
+    return rows
+
+
+def _some(groups: list[str], sets: int | None, seed: int) -> set[str]:
+    """So many groups, drawn at random; all, if None."""
+    every = sorted(set(groups))
+    return set(every if sets is None else np.random.default_rng(seed).choice(every, sets, replace=False).tolist())
+
+
 def _choices(means: Cases, pilots: Cases) -> list[Row]:
     pairs = [pair for part in (means, pilots) for cases in part.values() for pair in _pairs(cases)]
     weights = {left_out: _fit_choice([p for p in pairs if fold(p.group) != left_out]) for left_out in range(FOLDS)}
@@ -404,6 +435,7 @@ def _choices(means: Cases, pilots: Cases) -> list[Row]:
             n, target = len(_pilots(cases)), f"<= {last:.3f}" if by_ratio is pilots else ""
             rows.append(_row(f"regret of choosing, x{ratio}, {name}, points", ours, target, n))
             rows.append(_row(f"regret of the last value, x{ratio}, {name}, points", last, "", n))
+    rows += _with_library(pilots, weights)
     for ratio, (all_right, crossing_right) in {8: (">= 89", ">= 35"), 32: ("", "")}.items():
         apart = [p for p in _pairs(means[ratio]) if p.apart >= 0.005]
         said = np.array([curves.chance(*p.features, weights[fold(p.group)].tolist()) > CROSSING for p in apart])

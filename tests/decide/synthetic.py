@@ -214,6 +214,7 @@ def write(given: Inputs, results: Path) -> None:
     records.write(given.audit, results / "audit.json")
     records.write(given.candidates, results / "candidates.json")
     records.write(given.look, results / "look.json")
+    records.write(given.library, results / "library.json")
     records.write(given.shortlist, results / "shortlist.json")
     for name in given.screens:
         records.write(given.screens[name], results / "screen" / f"{name}.json")

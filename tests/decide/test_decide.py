@@ -93,7 +93,17 @@ def test_the_stage_reads_the_named_branches_only(tmp_path: Path, given: Inputs) 
     (results / "screen" / "prompt.json").write_text("left behind, and no record")
     (results / "pilot" / "prompt.json").write_text("left behind, and no record")
     shutil.copy("params.yaml", tmp_path)
-    stage = ["audit.json", "candidates.json", "look.json", "shortlist.json", "screen", "pilot", "decision.json", "plan.json"]
+    stage = [
+        "audit.json",
+        "candidates.json",
+        "look.json",
+        "shortlist.json",
+        "screen",
+        "pilot",
+        "library.json",
+        "decision.json",
+        "plan.json",
+    ]
     command = [sys.executable, "-m", "tasks.decide", *(f"results/{name}" for name in stage)]
     subprocess.run(command, cwd=tmp_path, check=True, env={"PYTHONPATH": str(Path.cwd()), "OMP_WAIT_POLICY": "PASSIVE"})
     written = records.read(Decision, results / "decision.json")
