@@ -49,8 +49,8 @@ def _curves(sha: str, branches: list[str]) -> Iterator[PastCurve]:
         cells: dict[str | None, list[dict[str, Any]]] = {}
         for folder in ("screen", "pilot"):
             text = ledger.show(f"results/{folder}/{branch}.json", sha)
-            record = json.loads(text) if text else {"regime": "ladder", "cells": []}
-            for cell in record["cells"] if record["regime"] == "ladder" else []:
+            record: dict[str, Any] = json.loads(text) if text else {}
+            for cell in record.get("cells", []) if record.get("regime") == "ladder" else []:
                 cells.setdefault(cell["base_model"], []).append(cell)
         for base, mine in cells.items():
             yield _curve(branch, base, sorted(mine, key=lambda cell: (cell["n"], cell["seed"])))
