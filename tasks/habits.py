@@ -24,7 +24,7 @@ from tasks.records import Library, Metric
 
 Array = NDArray[np.float64]
 PILOTS = 10
-"""Past use cases: with fewer, names told nothing in the public curves either."""
+"""Past use cases: with five, names told next to nothing in the public curves."""
 RIDGE = 1.0
 """A habit is taken to be of the order of one unit of log-odds; of .3, 1, 3 and 10, all helped in the public curves."""
 RATIOS = (2, 4, 8)
@@ -78,7 +78,7 @@ def usable(library: Library, metric: Metric) -> tuple[Mapping[str, float], str |
     past = {name: [over(pilot) for pilot in pilots] for name, pilots in _past(library, metric).items() if pilots}
     start = f"Own past use cases by {metric.name}: {len(past)} in library.json"
     if len(past) < PILOTS:
-        return NO_HABITS, f"{start}; not used, for fewer than {PILOTS} told nothing on public curves."
+        return NO_HABITS, f"{start}; not used, for fewer than {PILOTS} told next to nothing on public curves."
     cold, own = backtest(past)
     compared = f"with each left out in turn, choices lost {own:.3g} with them and {cold:.3g} without."
     if own >= cold:
