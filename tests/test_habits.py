@@ -57,9 +57,11 @@ def test_a_past_that_tells_nothing_is_not_used() -> None:
 
 
 def test_what_another_metric_measured_is_no_past_of_this_one() -> None:
-    assert habits.usable(library(12), Metric.of("bits_per_byte", None)) == (
-        {},
-        "Own past use cases by bits_per_byte: 0 in library.json; not used, for fewer than 10 told next to nothing on public curves.",
+    used, why = habits.usable(library(12), Metric.of("bits_per_byte", None))
+    assert used == {}
+    assert why == (
+        "Own past use cases by bits_per_byte: 0 in library.json; "
+        "not used, for fewer than 10 told next to nothing on public curves."
     )
 
 
