@@ -8,9 +8,9 @@ Nothing in an estimate is fitted to these curves. Intervals and the choice are: 
 stated, quantiles and weights come from the other groups of data sets (LCDB, ten folds) or the other model families (Lin).
 What was picked by hand with all of these curves in view (the share trimmed among some forty ways to combine the laws, when a
 line is given up, the terms of the scale, the features and threshold of the choice) makes the figures somewhat optimistic.
-A library of past curves by name changes the choice alone (`tasks.habits`). For the values of losses two were tried on Lin, ridge
-regressions on other families' curves, with and without a Gaussian process: intervals that cover nine in ten were no narrower
-than 12 % at x8, and on a task that was not in the library x32 was off by 8 % instead of 4.5. So none is used.
+A library of past curves by name changes the choice alone (`tasks.habits`). For the values of losses two were tried on Lin,
+ridge regressions on other families' curves, with and without a Gaussian process: intervals that cover nine in ten were no
+narrower than 12 % at x8, and on a task that was not in the library x32 was off by 8 % instead of 4.5. So none is used.
 Sources and licences: data/README.md.
 """
 
