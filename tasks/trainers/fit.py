@@ -121,7 +121,7 @@ def _step(
     model: nn.Module, optimizers: Optimizers, data: Data, loss: Loss, job: Job, state: State, device: torch.device
 ) -> dict[str, float]:
     """One optimizer step; returns its line of metrics."""
-    torch.manual_seed(seed_of(job.seed, state.step))
+    seed(seed_of(job.seed, state.step), device)
     rate = job.recipe["learning_rate"] * share_of_rate(state.step, data.steps, job.recipe)
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["lr"] = rate
@@ -140,6 +140,16 @@ def _step(
     state.tokens += sum(batch.tokens for batch in passes)
     told = {name: sum(float(batch.sums[name]) for batch in passes) / weight for name in passes[0].sums}
     return told | {"step": state.step, "loss": float(total), "lr": rate, "grad_norm": float(norm)}
+
+
+def seed(number: int, device: torch.device) -> None:
+    """As `torch.manual_seed`, for this device and the CPU alone.
+
+    That one also notes the call stack, with its lines of source, for every kind of device that is not there, thrice a step.
+    """
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(number)
 
 
 def seed_of(seed: int, step: int) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.trainers import Job
-from tasks.trainers.fit import Batch, fit, share_of_rate
+from tasks.trainers.fit import Batch, fit, seed, share_of_rate
 
 RECIPE = {
     "learning_rate": 0.01,
@@ -118,3 +118,10 @@ def test_metrics_are_one_json_line_a_step(tmp_path: Path) -> None:
     assert [line["step"] for line in lines] == list(range(1, 13))
     assert set(lines[0]) == {"step", "loss", "lr", "grad_norm", "tokens_per_s", "peak_gb"}
     assert lines[-1]["loss"] < lines[0]["loss"]
+
+
+def test_a_step_draws_what_torch_draws_after_the_same_seed() -> None:
+    seed(7, torch.device("cpu"))
+    ours = torch.rand(5)
+    torch.manual_seed(7)
+    assert torch.equal(ours, torch.rand(5))
