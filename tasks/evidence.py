@@ -35,6 +35,9 @@ TIME_SPREAD = 0.15
 """Least relative standard deviation of a run's time: pilots last seconds, and a machine is never as idle twice."""
 PEAK_MARGIN = 1.2
 """Upper end of the memory: a longer run meets longer texts than a pilot of few rows."""
+SAME_NETWORK = ("lora", "full", "continued")
+"""All leave the base model with the same head, once LoRA's additions are merged: what serving takes is measured together, so
+that noise of the clock alone never tells them apart."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Pair:
     """Why it was not continued after the screen; None if it was."""
     ended_early: str | None = None
     """Why the last rungs of its pilot were not measured; None if they were."""
+    alike: tuple[Cell, ...] = ()
+    """The cells of all pairs that serve the very same network, its own among them (see SAME_NETWORK); empty: its own."""
 
     @property
     def base_name(self) -> str | None:
@@ -61,6 +66,11 @@ class Pair:
     def largest_rung(self) -> int:
         """0: it learns nothing from rows."""
         return max(cell.n for cell in self.cells)
+
+    @property
+    def served(self) -> tuple[Cell, ...]:
+        """The cells that tell how large the served model is, and how fast."""
+        return self.alike or self.cells
 
     @property
     def repeats(self) -> int:
@@ -173,13 +183,31 @@ class Evidence:
             self._paired[n, left] = np.stack(shifted), np.mean(shifted, 1)
         return self._paired[n, left]
 
+    def noise(self, i: int, j: int) -> float:
+        """Standard error of the last measured difference of pairs i and j, in points: how it varies among seeds (or folds).
+
+        From the differences at the same rung and seed, their spread pooled over the rungs. 0 where nothing was repeated for
+        both. What the held-out rows of a ladder, the same for all seeds, make of it is not in it.
+        """
+        a, b = (
+            {(c.n, c.seed): float(getattr(c.quality, self.metric.name)) for c in self.pairs[k].cells if c.n} for k in (i, j)
+        )
+        runs: dict[int, list[float]] = {}
+        for n, seed in sorted(a.keys() & b.keys()):
+            runs.setdefault(0 if self.folds else n, []).append(a[n, seed] - b[n, seed])
+        repeats = sum(len(run) - 1 for run in runs.values())
+        if not repeats:
+            return 0.0
+        variance = sum(float(np.var(run)) * len(run) for run in runs.values()) / repeats
+        return 100 * math.sqrt(variance / len(runs[max(runs)]))
+
     def _outlook(self, pair: Pair, predicted: Prediction, n: int) -> Outlook:
         return Outlook(
             pair=pair,
             predicted=predicted,
             quality=quality_draws(predicted, pair.key),
             needs=self.needs(pair, n),
-            model_gb=max(cell.measured.model_gb for cell in pair.cells),
+            model_gb=max(cell.measured.model_gb for cell in pair.served),
             latency_ms=latency_ms(pair),
         )
 
@@ -212,6 +240,7 @@ def pairs(
             tuple(mine),
             None if folds else stopped.get((branch, name)),
             pilots[branch].ended_early.get(name or "-"),
+            tuple(c for c in cells if c.branch in SAME_NETWORK and c.base_model == name) if branch in SAME_NETWORK else (),
         )
         for (branch, name), mine in by_pair(cells).items()
     )
@@ -317,6 +346,9 @@ def _epochs(recipe: dict[str, object]) -> float:
 
 
 def latency_ms(pair: Pair) -> float | None:
-    """CPU-milliseconds to score one row, in batches, loading included: the fastest cell, which was disturbed least."""
-    known = [c.measured.predict_cpu_seconds / c.n_heldout for c in pair.cells if c.measured.predict_cpu_seconds is not None]
+    """CPU-milliseconds to score one row, in batches, loading included: the fastest cell, which was disturbed least.
+
+    Of pairs with the same network (`SAME_NETWORK`) the fastest cell of them all.
+    """
+    known = [c.measured.predict_cpu_seconds / c.n_heldout for c in pair.served if c.measured.predict_cpu_seconds is not None]
     return 1000 * min(known) if known else None

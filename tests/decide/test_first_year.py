@@ -64,10 +64,10 @@ def test_the_size_of_the_team_places_scratch_in_the_articles_range(engineers: in
 
 
 def test_serving_is_requests_times_seconds_times_the_price() -> None:
-    """Synthetic pilots score a row in 0.04 / 3 CPU-seconds on one of two cores."""
+    """Synthetic pilots of LoRA, the same network as full, score a row in 0.035 / 3 CPU-seconds on one of two cores."""
     asked: dict[str, object] = {"requests_per_month": 1e6}
     found = terms("full", objective=asked, hardware={"usd_per_gpu_hour": [2, 2]})
-    assert mean(found, "serving") == pytest.approx(12e6 * 0.04 / 3 / 2 / 3600 * 2, rel=0.05)
+    assert mean(found, "serving") == pytest.approx(12e6 * 0.035 / 3 / 2 / 3600 * 2, rel=0.05)
     assert "serving" not in terms("full").parts
 
 
