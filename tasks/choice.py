@@ -8,14 +8,17 @@
    the target lies beyond its 90 % interval while more rows, within 32 times the largest rung, would reach it. Where not
    even the best does better than guessing with probability MEETS: `do_nothing`.
 4. The best one is that of `curves.choose`: the leader at the last rung, unless another will probably overtake it.
-5. Options that the best one beats with less than probability TIE, and by no more than TIE_POINTS, tie with it: then the
-   cheapest in the first year is taken, of equals the most easily undone.
+5. Options that the best one beats with less than probability TIE, and by no more than TIE_POINTS or than what chance alone
+   makes of the measured difference with that probability, tie with it: then the cheapest in the first year is taken.
+6. First years that differ by less than SAME_COST cost the same: of these, the one that is surest to meet the target, or
+   best, then the most easily undone.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -33,6 +36,10 @@ BEYOND_REACH = 0.05  # the target lies beyond the 90 % interval
 LIKELY = 0.5
 TIE = 0.7
 TIE_POINTS = 0.5
+TIE_ERRORS = NormalDist().inv_cdf(TIE)
+"""Standard errors within which a measured difference is noise as likely as TIE says."""
+SAME_COST = 0.01
+"""Share of the first year, or a cent: what three printed digits do not tell apart; prices are not known to that."""
 UNDONE = ("baseline", "prompt", "probe", "lora", "full", "continued", "scratch")
 """From the most to the least easily undone."""
 NAMES = {
@@ -109,6 +116,11 @@ class Choice:
     @property
     def what(self) -> tuple[Status, str | None]:
         return self.verdict.status, self.verdict.branch
+
+    @property
+    def outcome(self) -> tuple[Status, str | None, str | None]:
+        """All that a verdict can change to: with the base model."""
+        return self.verdict.status, self.verdict.branch, self.verdict.base_model
 
     @property
     def left(self) -> tuple[int, ...]:
@@ -191,7 +203,7 @@ def _by_worth(case: Case, terms: list[Terms], left: tuple[int, ...], value: floa
     worth = utility.mean(1)
     top, near = int(worth.argmax()), TIE_POINTS * value
     ties = [k for k in range(len(left)) if _ties(worth[top] - worth[k], utility[top], utility[k], near)]
-    best = min(ties, key=lambda k: _cheap(terms[left[k]]))
+    best = left.index(_cheapest([left[k] for k in ties], terms, {left[k]: float(worth[k]) for k in ties}))
     more = _more_labels(case)
     if more and more[1] > max(worth[top], case.nothing_usd()) + near:
         return _label_for_money(more[0], more[1] - float(worth[top]), case)
@@ -199,7 +211,9 @@ def _by_worth(case: Case, terms: list[Terms], left: tuple[int, ...], value: floa
         why = f"no option is worth what it costs: {_name(terms[left[top]])}, the best, would lose {formats.money(-worth[top])}"
         return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
     reason = f"least expected regret: worth {_usd(worth[best])} in the first year, all costs taken off"
-    return _take(terms[left[best]], reason if len(ties) == 1 else f"{reason}; {_tie(terms[left[best]])}")
+    return _take(
+        terms[left[best]], reason if len(ties) == 1 else f"{reason}; {_tie(left[best], [left[k] for k in ties], case)}"
+    )
 
 
 def _ties(behind: float, best: Array, other: Array, near: float) -> bool:
@@ -236,8 +250,11 @@ def _by_target(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict
     chances = {i: meets(terms[i].outlook, metric) or 0.0 for i in left}
     enough = [i for i in left if chances[i] >= MEETS]
     if enough:
-        best = min(enough, key=lambda i: _cheap(terms[i]))
-        return _take(terms[best], f"the cheapest that meets the target with a chance of at least {MEETS:.0%}")
+        best = _cheapest(enough, terms, chances)
+        likely = f"meets the target with a chance of at least {MEETS:.0%}"
+        return _take(
+            terms[best], f"{likely}, {_saves(best, enough, case)}" if len(enough) > 1 else f"the only one that {likely}"
+        )
     best, ties = _best(case, terms, left)
     if metric.target is not None and max(chances.values()) < BEYOND_REACH and (rows := rows_for(case)):
         return Verdict(branch=None, base_model=None, status="label_more", reason=_label(case, terms[best], rows), rows=rows)
@@ -245,20 +262,34 @@ def _by_target(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict
     if quality is not None and float(np.mean(metric.points(quality, case.guessing) > 0)) < MEETS:
         why = f"no option surely beats always answering the most frequent label; {_name(terms[best])} comes nearest"
         return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
-    reason = "the best of those that no limit excludes" if ties == 1 else _tie(terms[best])
+    reason = "the best of those that no limit excludes" if len(ties) == 1 else _tie(best, ties, case)
     if metric.target is not None:
-        reason += "; no option meets the target with enough certainty"
+        said = formats.score(metric.target, metric.name)
+        reason += (
+            f"; no option reaches {said} with a chance of at least {MEETS:.0%}, which is what counts as meeting the target"
+        )
     return _take(terms[best], reason)
 
 
-def _best(case: Case, terms: list[Terms], left: tuple[int, ...]) -> tuple[int, int]:
-    """The option to take for quality alone, and how many tie for it."""
+def _best(case: Case, terms: list[Terms], left: tuple[int, ...]) -> tuple[int, list[int]]:
+    """The option to take for quality alone, and those that tie for it."""
     found, metric = case.evidence.leading(case.n, left), case.metric
     overtakes = [found.overtakes[found.branch] if k == found.leader else chance for k, chance in enumerate(found.overtakes)]
     rivals = [k for k in range(len(left)) if k != found.branch and _is_close(found, k, overtakes[k])]
     best = left[found.branch]
-    ties = [best] + [left[k] for k in rivals if metric.points(_value(terms[best]), _value(terms[left[k]])) <= TIE_POINTS]
-    return min(ties, key=lambda i: _cheap(terms[i])), len(ties)
+    ties = [best] + [left[k] for k in rivals if _within_noise(case, terms, best, left[k])]
+    return _cheapest(ties, terms, {i: _merit(terms[i], metric) for i in ties}), ties
+
+
+def _merit(terms: Terms, metric: Metric) -> float:
+    """The chance to meet the target; without one, points."""
+    chance = meets(terms.outlook, metric)
+    return float(metric.points(_value(terms), 0.0)) if chance is None else chance
+
+
+def _within_noise(case: Case, terms: list[Terms], best: int, other: int) -> bool:
+    behind = case.metric.points(_value(terms[best]), _value(terms[other]))
+    return bool(behind <= max(TIE_POINTS, TIE_ERRORS * case.evidence.noise(best, other)))
 
 
 def _is_close(found: curves.Choice, k: int, chance: float) -> bool:
@@ -280,6 +311,18 @@ def _value(terms: Terms) -> float:
     """Of an option that no limit excludes, and that therefore has a prediction."""
     value = terms.outlook.predicted.value
     return math.nan if value is None else value
+
+
+def _cheapest(options: list[int], terms: list[Terms], merit: dict[int, float]) -> int:
+    """Of those that cost as little as the cheapest, as far as is known, the one with the greatest merit."""
+    least = min(options, key=lambda i: _cheap(terms[i]))
+    same = [i for i in options if not cheaper(terms[least], terms[i])]
+    return min(same, key=lambda i: (-round(merit[i], 6), UNDONE.index(terms[i].outlook.pair.branch), _cheap(terms[i])))
+
+
+def cheaper(a: Terms, b: Terms) -> bool:
+    """The first year of a costs less than that of b, by more than SAME_COST."""
+    return b.mean_year - a.mean_year > max(0.01, SAME_COST * b.mean_year)
 
 
 def _cheap(terms: Terms) -> tuple[float, int, str]:
@@ -312,8 +355,16 @@ def _two_digits(rows: float) -> int:
     return int(float(f"{rows:.2g}"))
 
 
-def _tie(terms: Terms) -> str:
-    return f"as good as the best within the noise; {_name(terms)} is the cheapest of those"
+def _tie(best: int, ties: list[int], case: Case) -> str:
+    return f"as good as the best within the noise, and {_saves(best, ties, case)}"
+
+
+def _saves(best: int, others: list[int], case: Case) -> str:
+    """What sets the option apart from the others that would do."""
+    terms = case.terms()
+    if all(cheaper(terms[best], terms[i]) for i in others if i != best):
+        return "the cheapest of those"
+    return f"the {'best' if case.metric.target is None else 'surest'} of the cheapest of those"
 
 
 def _label(case: Case, best: Terms, rows: int) -> str:

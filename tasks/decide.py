@@ -65,8 +65,10 @@ RULES = [
     "Limits of money, time and memory are held against the upper end of the 90 % interval.",
     f"A target counts as met with a chance of at least {choice.MEETS:.0%}; the cheapest option in the first year is taken.",
     "If none does, the best is taken: the last measured values lead, an extrapolated crossing must be probable to overrule.",
-    f"Options that the best one beats with less than {choice.TIE:.0%}, and by at most {choice.TIE_POINTS:.1f} points, "
-    "tie: the cheapest is taken.",
+    f"Options that the best one beats with less than {choice.TIE:.0%}, and by at most {choice.TIE_POINTS:.1f} points, or by no "
+    "more than seeds or folds alone make of a measured difference, tie: the cheapest is taken.",
+    f"First years within {choice.SAME_COST:.0%} of each other cost the same: of these, the surest to meet the target is taken, "
+    "or the best.",
     "If the target lies beyond the 90 % interval of every option and more rows would reach it, label more.",
     f"If not even the best does better than guessing with a chance of {choice.MEETS:.0%}, do nothing.",
     "With a declared value of a point, the least expected regret in USD of the first year is taken instead: quality, cost, "
@@ -279,7 +281,7 @@ def _option(case: Case, chosen: Choice, i: int, regret: float | None) -> Option:
         predicted=_predicted(outlook),
         cost_usd=terms.cost_usd,
         hours=terms.hours,
-        first_year_usd=first_year.span(terms.year),
+        first_year_usd=first_year.span(terms.year).model_copy(update={"value": terms.mean_year}),
         parts_usd={name: float(draws.mean()) for name, draws in terms.parts.items() if draws.any()},
         people_hours=terms.people_hours,
         months_until_use=terms.months if math.isfinite(terms.months) else None,
@@ -374,8 +376,9 @@ def _uncertain(case: Case, chosen: Choice) -> list[str]:
         said.append(f"Test rows: {case.evidence.test_rows} rows alone blur any measured value by up to ±{binomial:.1f} points.")
     year, parts = first_year.span(terms.year), {name: draws.mean() for name, draws in terms.parts.items()}
     largest = max(parts, key=lambda name: parts[name])
+    low, high = formats.money(year.low), formats.money(year.high)
     said.append(
-        f"First year: {formats.money(year.low)} to {formats.money(year.high)} (90% interval); most of it is "
+        f"First year: {low if low == high else f'{low} to {high}'} (90% interval); most of it is "
         f"{largest.replace('_', ' ')}, {formats.money(parts[largest])} on average."
     )
     return said + _unmeasured(case)

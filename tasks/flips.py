@@ -1,5 +1,6 @@
 """What would change the verdict: for each setting the nearest value with another one, found by deciding again.
 
+Another verdict is another status, branch or base model.
 Values are tried on a grid, outwards from now; then bisection over the numbers of three digits. So at `Flip.at` the verdict
 is another, and at the next number of three digits towards now it is the old one: both were decided. A change that comes
 and goes between two points of the grid is missed.
@@ -110,10 +111,10 @@ def _both_sides(lever: Lever, old: Choice) -> list[Flip]:
 def _side(lever: Lever, old: Choice, start: float, end: float) -> Flip | None:
     """The nearest change from `start` towards `end`; `start` itself, if it is not what holds now and changes the verdict."""
     kept, up = start, end > start
-    if start != lever.now and (new := choose(lever.move(start))).what != old.what:
+    if start != lever.now and (new := choose(lever.move(start))).outcome != old.outcome:
         return _flip(lever, start, new, up)
     for value in lever.steps(start, end):
-        if choose(lever.move(value)).what != old.what:
+        if choose(lever.move(value)).outcome != old.outcome:
             at = _number(_bisect(lever.move, old, _index(kept, floor=up), _index(value, floor=True)))
             return _flip(lever, at, choose(lever.move(at)), up)
         kept = value
@@ -152,7 +153,7 @@ def _bisect(move: Callable[[float], Case], old: Choice, kept: int, changed: int)
     """The first number that changes the verdict, next to one that keeps it; both are positions among those of three digits."""
     while abs(kept - changed) > 1:
         middle = (kept + changed) // 2
-        kept, changed = (middle, changed) if choose(move(_number(middle))).what == old.what else (kept, middle)
+        kept, changed = (middle, changed) if choose(move(_number(middle))).outcome == old.outcome else (kept, middle)
     return changed
 
 
@@ -172,7 +173,17 @@ def _flip(lever: Lever, at: float, new: Choice, up: bool) -> Flip:
     to = new.verdict
     note = f"decided again at {formats.short(at)} and just {'below' if up else 'above'} it"
     side: Literal["below", "above"] = "above" if up else "below"
-    return Flip(constraint=lever.name, now=lever.now, at=at, to_branch=to.branch, to_status=to.status, side=side, note=note)
+    return Flip(
+        constraint=lever.name,
+        now=lever.now,
+        at=at,
+        to_branch=to.branch,
+        to_base_model=to.base_model,
+        to_status=to.status,
+        to_reason=to.reason,
+        side=side,
+        note=note,
+    )
 
 
 def _distance(flip: Flip, case: Case) -> float:
@@ -206,13 +217,15 @@ def _switches(case: Case, old: Choice) -> Iterator[Flip]:
 def _switch(case: Case, old: Choice, setting: str, now: bool, other: object, name: str | None = None) -> Flip:
     """The verdict with `setting` = `other` in the place of what it is now."""
     new = choose(replace(case, constraints=case.constraints.model_copy(update={setting: other})))
-    changed = new.what != old.what
+    changed = new.outcome != old.outcome
     return Flip(
         constraint=name or setting,
         now=now,
         at=not now if changed else None,
         to_branch=new.verdict.branch if changed else None,
+        to_base_model=new.verdict.base_model if changed else None,
         to_status=new.verdict.status if changed else None,
+        to_reason=new.verdict.reason if changed else None,
         side="switch",
         note="decided again with the other value" if changed else "no other verdict with the other value",
     )

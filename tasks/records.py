@@ -393,7 +393,7 @@ class Option(Record):
     cost_usd: Span | None
     hours: Span | None
     first_year_usd: Span | None = None
-    """What it costs in its first year, of all that is declared or measured: the sum of `parts_usd`."""
+    """What it costs in its first year, of all that is declared or measured: the mean (the sum of `parts_usd`), 5 % and 95 %."""
     parts_usd: dict[str, float] = {}
     """Means: training, failed_attempts, people, serving, updates, electricity, delay. What is not known is not in it."""
     people_hours: float | None = None
@@ -450,8 +450,11 @@ class Flip(Record):
     at: float | bool | None
     """The first value, of three digits, with another verdict; its neighbour on the side of `now` keeps the verdict."""
     to_branch: str | None
+    to_base_model: str | None = None
     to_status: Status | None = None
     """None: no value within the range tried changes the verdict; see note."""
+    to_reason: str | None = None
+    """Of the verdict that it changes to."""
     side: Literal["below", "above", "switch"]
     note: str
 
@@ -667,7 +670,7 @@ class Evaluation(Record):
 
 
 class Beside(Record):
-    """One quantity as the decision foretold it, and as it came true."""
+    """One quantity as the decision predicted it, and as it came true."""
 
     name: str
     predicted: Span | None
@@ -677,7 +680,7 @@ class Beside(Record):
 
 
 class Realised(Record):
-    """What the decision foretold of its choice, and what came true: written after the evaluation."""
+    """What the decision predicted of its choice, and what came true: written after the evaluation."""
 
     schema_version: int = SCHEMA_VERSION
     status: Literal["finished", "nothing_to_do"]

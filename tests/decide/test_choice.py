@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from statistics import stdev
+from typing import Any
 
 import pytest
 
 from tasks.choice import Case, choose
 from tasks.decide import case_of, plan_for
+from tasks.evidence import Pair
+from tasks.records import Quality
 from tests.decide import synthetic
 from tests.decide.synthetic import Law
 
@@ -38,7 +42,8 @@ def test_the_only_branch_that_meets_the_target_is_chosen(branch: str) -> None:
 
 def test_of_two_that_meet_the_target_the_cheaper_is_chosen_though_the_other_is_better() -> None:
     better = Law(0.1, 0.5, 0.01)
-    assert choose(case(laws(lora=GOOD, full=better), objective={"target": 0.75})).verdict.branch == "lora"
+    dear: dict[str, object] = {"people_hours": {"full": 60}}
+    assert choose(case(laws(lora=GOOD, full=better), objective={"target": 0.75}, team=dear)).verdict.branch == "lora"
 
 
 def test_without_a_target_the_best_is_chosen() -> None:
@@ -50,6 +55,66 @@ def test_equals_go_to_the_cheapest() -> None:
     verdict = choose(case(laws(lora=GOOD, full=GOOD, scratch=GOOD), objective={"target": None})).verdict
     assert verdict.branch == "lora"
     assert "noise" in verdict.reason
+
+
+def spoilt(given: Case, **seeds: tuple[float, ...]) -> Case:
+    """So much is added to the accuracy of each seed of these branches."""
+
+    def moved(pair: Pair) -> Pair:
+        if pair.branch not in seeds:
+            return pair
+        cells = [
+            c.model_copy(update={"quality": Quality(accuracy=(c.quality.accuracy or 0) + seeds[pair.branch][c.seed])})
+            for c in pair.cells
+        ]
+        return replace(pair, cells=tuple(cells))
+
+    evidence = given.evidence
+    return replace(given, evidence=replace(evidence, pairs=tuple(map(moved, evidence.pairs)), **fresh()), _terms={}, _worth={})
+
+
+def fresh() -> dict[str, Any]:
+    return {"_kept": {}, "_leading": {}, "_paired": {}, "_curves": []}
+
+
+def test_a_lead_within_the_noise_of_the_seeds_is_a_tie_and_one_beyond_it_is_not() -> None:
+    given = case(laws(probe=replace(GOOD, c=GOOD.c + 0.006), full=GOOD), objective={"target": None})
+    assert choose(given).verdict.branch == "full"
+    assert choose(spoilt(given, full=(0.0, 0.0), probe=(0.02, -0.02))).verdict.branch == "probe"
+    far = case(laws(probe=replace(GOOD, c=GOOD.c + 0.07), full=GOOD), objective={"target": None})
+    assert choose(spoilt(far, full=(0.0, 0.0), probe=(0.02, -0.02))).verdict.branch == "full"
+
+
+def test_over_folds_the_noise_of_a_difference_is_the_standard_error_of_its_mean() -> None:
+    evidence = case_of(synthetic.folded()).evidence
+    a, b = ([c.quality.accuracy or 0 for c in evidence.pairs[k].cells] for k in (0, 3))
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    assert evidence.noise(0, 3) == pytest.approx(100 * stdev(differences) / 5**0.5)
+
+
+def test_of_two_whose_costs_differ_by_less_than_is_known_the_surer_one_is_taken() -> None:
+    """Full costs some thousandths of a cent more in its training, as both need the same people."""
+    surer = replace(GOOD, c=GOOD.c - 0.02)
+    chosen = choose(case(laws(lora=GOOD, full=surer), objective={"target": 0.75}))
+    lora, full = (next(t for t in chosen.terms if t.outlook.pair.branch == name) for name in ("lora", "full"))
+    assert lora.mean_year < full.mean_year
+    assert chosen.verdict.branch == "full"
+
+
+def test_merged_lora_and_full_of_one_base_take_the_same_to_serve() -> None:
+    given = case_of(synthetic.inputs())
+    found = {
+        pair.key: (o.latency_ms, o.model_gb) for pair, o in zip(given.evidence.pairs, given.evidence.at(given.n), strict=True)
+    }
+    for base in ("MiniLM-L6", "MiniLM-L3"):
+        assert found["lora", base] == found["full", base]
+    assert found["probe", "MiniLM-L6"] != found["full", "MiniLM-L6"]
+
+
+def test_a_target_that_none_surely_meets_is_named_with_the_chance_that_is_asked() -> None:
+    reason = choose(case(laws(full=GOOD), objective={"target": 0.91})).verdict.reason
+    assert "91.0%" in reason
+    assert "80%" in reason
 
 
 def test_a_target_above_every_interval_asks_for_labels_if_more_rows_reach_it() -> None:

@@ -52,12 +52,27 @@ def test_deciding_at_each_flip_gives_its_verdict_and_its_neighbour_keeps_the_old
     request: pytest.FixtureRequest, which: str, names: set[str]
 ) -> None:
     case: Case = request.getfixturevalue(which)
-    old = choose(case).what
+    old = choose(case).outcome
     numbers = [flip for flip in flips(case) if flip.at is not None and flip.side != "switch"]
     assert names <= {flip.constraint for flip in numbers}
     for flip in numbers:
-        assert choose(moved(case, flip.constraint, float(flip.at or 0))).what == (flip.to_status, flip.to_branch), flip
-        assert choose(moved(case, flip.constraint, beside(flip))).what == old, flip
+        new = choose(moved(case, flip.constraint, float(flip.at or 0)))
+        assert new.outcome == (flip.to_status, flip.to_branch, flip.to_base_model) != old, flip
+        assert new.verdict.reason == flip.to_reason
+        assert choose(moved(case, flip.constraint, beside(flip))).outcome == old, flip
+
+
+def test_a_limit_that_changes_the_base_model_alone_is_a_flip() -> None:
+    good = synthetic.Law(0.2, 0.5, 0.05)
+    laws = {
+        ("full", "MiniLM-L6"): replace(good, model_gb=0.09),
+        ("full", "MiniLM-L3"): replace(good, c=0.12, model_gb=0.07),
+        ("baseline", None): synthetic.Law(0.1, 0.2, 0.4),
+    }
+    given = case_of(synthetic.inputs(synthetic.settings(objective={"target": None}), laws, stopped=(), noise=0.0))
+    assert choose(given).outcome == ("chosen", "full", "MiniLM-L6")
+    found = [flip for flip in flips(given) if flip.constraint == "max_model_gb" and flip.at is not None]
+    assert [(flip.at, flip.to_branch, flip.to_base_model) for flip in found] == [(0.0899, "full", "MiniLM-L3")]
 
 
 def beside(flip: Flip) -> float:
