@@ -393,7 +393,7 @@ def choose(curves: Sequence[Curve], to_n: float, habits: Mapping[str, float] = N
     sign = 1 if curves and curves[0].higher_is_better else -1
     usable = [k for k, p in enumerate(predict(curves, to_n)) if p.value is not None]
     if not usable:
-        raise ValueError("no curve can be foretold")
+        raise ValueError("no curve can be predicted")
     largest = max(max(curves[k].n) for k in usable)
     last = {k: np.mean(list(_runs(curves[k])[largest].values())) for k in usable if max(curves[k].n) == largest}
     leader = max(last, key=lambda k: (sign * last[k], -k))

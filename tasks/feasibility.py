@@ -64,14 +64,22 @@ def _size(params: float, tokens: float, unique_tokens: float) -> Size:
 
 def _remarks(planned: Size, affordable: Size | None, on_text: Size | None) -> list[str]:
     said = []
-    named = {"planned": planned, "affordable": affordable, "on this text": on_text}
-    outside = [name for name, size in named.items() if size and not FITTED[0] <= size.params <= FITTED[1]]
+    named = {
+        "the model that would be trained": planned,
+        "the one that the budget affords": affordable,
+        "the best one for this text": on_text,
+    }
+    sizes = {f"{name} ({_count(size.params)} parameters)": size for name, size in named.items() if size}
+    outside = [name for name, size in sizes.items() if not FITTED[0] <= size.params <= FITTED[1]]
     if outside:
-        said.append(f"outside the sizes that the laws were fitted to (10 million to 9 billion): {', '.join(outside)}")
+        said.append(
+            "The laws were fitted to models of 10 million to 9 billion parameters. "
+            f"Outside of that, and therefore no more than a hint: {', '.join(outside)}."
+        )
     if affordable and affordable.text_share < 1:
         said.append(
-            f"the budget affords {_count(affordable.params)} parameters on {_count(affordable.tokens)} tokens; the text, read "
-            f"{affordable.epochs:.3g} times, is worth {affordable.text_share:.1%} of that"
+            f"The budget affords {_count(affordable.params)} parameters on {_count(affordable.tokens)} tokens; the text, read "
+            f"{affordable.epochs:.3g} times, is worth {affordable.text_share:.1%} of that."
         )
     return said
 

@@ -1,4 +1,4 @@
-"""What one run of a pair needs on the hardware that the decision is for, as draws: measured here, or foretold for a GPU."""
+"""What one run of a pair needs on the hardware that the decision is for, as draws: measured here, or predicted for a GPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def needs(settings: Params, pair: Pair, n: int) -> Needs:
     if hardware.gpu is None or pair.branch == "baseline":  # a baseline uses no GPU: its time is that of a CPU like this one
         return measured_here(pair, task, n)
     if not pair.largest_rung:
-        return Needs(np.zeros(DRAWS), None, None, reason=f"how fast {hardware.gpu} answers without training is not foretold")
+        return Needs(np.zeros(DRAWS), None, None, reason=f"how fast {hardware.gpu} answers without training is not predicted")
     found = target.needed(
         pair.cells, pair.branch, pair.base, recipe(pair.branch, task, n), n, task, hardware.gpu, hardware.count
     )

@@ -1,6 +1,6 @@
 """Is one more rung worth its cost? The expected value of sample information (Raiffa and Schlaifer 1961), pair by pair.
 
-After a rung of twice the rows, what is foretold is foretold over half the ratio: the pair's deviation shrinks to what the
+After a rung of twice the rows, what is predicted is predicted over half the ratio: the pair's deviation shrinks to what the
 same curve would have half as far ahead. The rest of its variance is what the rung will have told: the mean that one will
 then hold is drawn from it, and the option that is best by then is taken. What it costs: its cells, as often as the
 largest rung was repeated. (`stopping` bounds this before the costs are known.)
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks import formats
-from tasks.choice import MEETS, Case, Choice, meets, name_of, utilities
+from tasks.choice import MEETS, NAMES, Case, Choice, meets, name_of, utilities
 from tasks.evidence import Array
 from tasks.first_year import prices
 from tasks.records import NextRung, Offer
@@ -103,7 +103,7 @@ def _weighed(best: Offer, offers: list[Offer]) -> NextRung:
 
 def _what(offer: Offer) -> str:
     of = f" of {offer.base_model}" if offer.base_model else ""
-    return f"{formats.rows(offer.rows)} rows for {offer.branch}{of}"
+    return f"{formats.rows(offer.rows)} rows for {NAMES[offer.branch]}{of}"
 
 
 def _without_value(best: Offer, chosen: Choice, case: Case) -> bool | None:
@@ -123,4 +123,10 @@ def _why(best: Offer, pays: float | None, chosen: Choice, case: Case) -> str:
     worth = "anything at all" if pays is not None and pays < 0.01 else f"more than {formats.money(pays)} a year"
     pay = "" if pays is None else f": it pays if a point is worth {worth}"
     better = formats.apart(best.gain, case.metric.name)
-    return f"{_what(best)} would make the choice {better} better on average, {price}{pay}"
+    return f"{_what(best)} would make the choice {better} better on average, {price}{pay}{_set_aside(best, case)}"
+
+
+def _set_aside(best: Offer, case: Case) -> str:
+    """Why it was not measured, where the shortlist is why."""
+    pair = next(pair for pair in case.evidence.pairs if (pair.branch, pair.base_name) == (best.branch, best.base_model))
+    return f". It was not run because the shortlist set it aside ({pair.stopped})" if pair.stopped else ""

@@ -50,7 +50,7 @@ def test_a_budget_beyond_the_text_is_said_to_be_so() -> None:
     assert found.affordable.params == pytest.approx(853477265.943308)
     assert found.enough_text is False
     assert found.on_this_text.params < found.affordable.params
-    assert any("the budget affords 853 million parameters on 19.5 billion tokens" in line for line in found.remarks)
+    assert any("The budget affords 853 million parameters on 19.5 billion tokens" in line for line in found.remarks)
     assert feasibility(1e12, 4e6, 1, budget_flops=1e20).enough_text is True
 
 
@@ -64,7 +64,8 @@ def test_requests_make_the_best_model_smaller_and_longer_trained() -> None:
 
 
 def test_sizes_outside_the_laws_are_named() -> None:
-    assert "outside the sizes" in feasibility(1e6, 1e6, 1).remarks[0]
+    assert "10 million to 9 billion" in feasibility(1e6, 1e6, 1).remarks[0]
+    assert "the model that would be trained (1 million parameters)" in feasibility(1e6, 1e6, 1).remarks[0]
     assert feasibility(1e10, 1e8, 1).remarks == []
 
 
