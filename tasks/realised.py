@@ -35,6 +35,6 @@ def _predicted(option: Option) -> Span | None:
 
 
 def _peak(option: Option) -> Span | None:
-    """Only its upper end is foretold."""
+    """Only its upper end is predicted."""
     peak = option.peak_gb
     return Span(value=peak.value, low=0.0, high=peak.high) if peak else None

@@ -38,9 +38,10 @@ def chart(lines: Sequence[Line], n: int, metric: Metric, width: int) -> Markup:
     rungs = sorted({rung for line in lines for rung, _ in line.measured})
     frame = Frame(44, width - gutter, 42, 402, (rungs[0] * 0.82, max([4.0 * n, *rungs])), _values(lines, metric))
     body = [_veil(frame, n), _grid(frame, metric), _ticks(frame, rungs, n), _target(frame, metric)]
-    body += [_band(frame, line) for line in lines if line.chosen or line.branch == "scratch"]
+    body += [_band(frame, line) for line in _banded(lines)]
     body += [_line(frame, line) for line in sorted(lines, key=lambda line: line.chosen)]
     body += [_here(frame, line, n) for line in lines if line.chosen]
+    body.append(_target_label(frame, metric, lines))
     body.append(_labels(frame, lines, n, width, metric))
     title = "Learning curves: " + "; ".join(f"{line.label} {_at(line, n, metric)}" for line in lines)
     return Markup('<svg class="chart w{w}" width="{w}" height="452" role="img"><title>{t}</title>{b}</svg>').format(
@@ -100,9 +101,37 @@ def _ticks(frame: Frame, rungs: Sequence[int], n: int) -> Markup:
 def _target(frame: Frame, metric: Metric) -> Markup:
     if metric.target is None:
         return Markup("")
-    y = frame.y(metric.target)
-    line = Markup('<path class="target" d="M{} {:.1f}H{}"/>').format(frame.left, y, frame.right)
-    return line + text_at(frame.left + 4, y - 6, f"target {formats.score(metric.target, metric.name)}", "label halo", "start")
+    return Markup('<path class="target" d="M{} {:.1f}H{}"/>').format(frame.left, frame.y(metric.target), frame.right)
+
+
+def _target_label(frame: Frame, metric: Metric, lines: Sequence[Line]) -> Markup:
+    """Above the line's left end, or below it, or at its right end: where the fewest symbols stand."""
+    if metric.target is None:
+        return Markup("")
+    y, text = frame.y(metric.target), f"target {formats.score(metric.target, metric.name)}"
+    seen = [(frame.x(n) + dx, frame.y(v)) for line in lines for n, vs in line.measured for v in vs for dx in (0, 8)]
+    for line in lines:
+        if line.ahead:
+            seen += [(frame.x(n), frame.y(v)) for n, v in zip(line.ahead.rows, line.ahead.value, strict=True)]
+    wide = 7 * len(text)
+    places = [(left, y + dy) for left in (frame.left + 4, frame.right - wide - 4) for dy in (-6, 15)]
+
+    def crowd(place: tuple[float, float]) -> int:
+        return sum(place[0] - 9 < x < place[0] + wide + 9 and place[1] - 19 < at < place[1] + 9 for x, at in seen)
+
+    left, at = min(places, key=crowd)
+    return text_at(left, at, text, "label halo", "start")
+
+
+def banded(lines: Sequence[Line]) -> str:
+    """Whose interval is shaded, in words."""
+    return "the choice and for training from scratch" if len(_banded(lines)) > 1 else "the choice"
+
+
+def _banded(lines: Sequence[Line]) -> list[Line]:
+    """The choice; training from scratch too, where curves are drawn: on a single size two bands hide all that stands there."""
+    curve = any(len(line.measured) > 1 for line in lines)
+    return [line for line in lines if line.chosen or (line.branch == "scratch" and curve)]
 
 
 def _band(frame: Frame, line: Line) -> Markup:

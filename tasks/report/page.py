@@ -79,11 +79,14 @@ def _content(found: Records) -> dict[str, Any]:
         "css": (HERE / "page.css").read_text(encoding="utf-8"),
         "verdict": words.verdict(decision),
         "stats": _stats(found),
-        "mind": words.mind(decision.flips),
+        "mind": words.mind(decision),
         "curves": [curves_chart.chart(lines, decision.n_rows, decision.metric, width) for width in WIDTHS],
         "lines": lines,
         "heldout": decision.n_rows if found.folds else max(cell.n_heldout for cell in found.cells()),
-        "largest": max((cell.n for cell in found.cells()), default=0),
+        "largest": _largest(found),
+        "seeds": _seeds(found),
+        "whole": _whole(found),
+        "bands": curves_chart.banded(lines),
         "options": [_row(option, found) for option in decision.branches],
         "axis": _axis(decision),
         "maps": [map_chart.chart(decision.map, decision.n_rows, _budget(found), decision.crossover, width) for width in WIDTHS],
@@ -129,10 +132,15 @@ def _stats(found: Records) -> list[dict[str, Any]]:
             partial(formats.score, metric=name),
             partial(_scores, name),
         ),
+        _stat("First-year cost, on average", year, None, "", formats.money, _moneys),
         _stat(
-            "First-year cost", year and year.model_copy(update={"value": _mean_year(option)}), None, "", formats.money, _moneys
+            f"Training time, by the clock, {place}",
+            option.hours,
+            limits.deadline_hours,
+            "deadline",
+            formats.duration,
+            _durations,
         ),
-        _stat(f"Training time, {place}", option.hours, limits.deadline_hours, "deadline", formats.duration, _durations),
         {
             "name": "Chance to meet all limits",
             "value": formats.chance(option.p_all),
@@ -168,10 +176,6 @@ def _place_between(low: float, high: float, value: float) -> float:
 
 def _scores(metric: str, span: Span) -> str:
     return formats.score_range(span.low, span.high, metric)
-
-
-def _mean_year(option: Option) -> float:
-    return sum(option.parts_usd.values())
 
 
 def _moneys(span: Span) -> str:
@@ -267,7 +271,7 @@ def _flips(decision: Decision) -> list[dict[str, Any]]:
     rows: dict[str, list[Flip]] = {}
     for flip in decision.flips:
         rows.setdefault(flip.constraint, []).append(flip)
-    return [_flip_row(name, group) for name, group in rows.items() if not _idle(group)]
+    return [_flip_row(name, group, decision) for name, group in rows.items() if not _idle(group)]
 
 
 def _idle(group: Sequence[Flip]) -> bool:
@@ -275,7 +279,7 @@ def _idle(group: Sequence[Flip]) -> bool:
     return all(flip.now is None and flip.at is None for flip in group)
 
 
-def _flip_row(name: str, group: Sequence[Flip]) -> dict[str, Any]:
+def _flip_row(name: str, group: Sequence[Flip], decision: Decision) -> dict[str, Any]:
     changes = [flip for flip in group if flip.at is not None]
     ends = {flip.side: _place(flip) for flip in changes}
     return {
@@ -289,9 +293,14 @@ def _flip_row(name: str, group: Sequence[Flip]) -> dict[str, Any]:
         else "0 now: no distance"
         if group[0].now == 0
         else words.amount(name, None) + " now",
-        "changes": [{"flip": flip, "text": _change(name, flip)} for flip in changes],
+        "changes": [{"flip": flip, "text": _change(name, flip), "to": _to(flip, decision)} for flip in changes],
         "none": _none(group[0]),
     }
+
+
+def _to(flip: Flip, decision: Decision) -> str:
+    text = words.becomes(flip, decision)
+    return text[:1].upper() + text[1:]
 
 
 def _place(flip: Flip) -> float:
@@ -357,6 +366,7 @@ def _realised(found: Records) -> dict[str, Any] | None:
         "predicted": "–" if option.predicted.value is None else formats.score(option.predicted.value, metric),
         "predicted_interval": _interval(option.predicted.low90, option.predicted.high90, metric),
         "time": formats.duration(took.wall_seconds / 3600) if took else "–",
+        "time_range": _durations(option.hours) if option.hours else "",
         "time_predicted": formats.duration(option.hours.value) if option.hours else "–",
         "rows": formats.rows(done.rows),
         "sliced": words.METRICS[sliced],
@@ -368,6 +378,7 @@ def _realised(found: Records) -> dict[str, Any] | None:
         "differences": [
             (d.against, formats.points(d.value), formats.points(d.low95), formats.points(d.high95)) for d in done.diff
         ],
+        "others": words.others(done, metric),
         "slices": [
             (s.name, formats.rows(s.rows), formats.score(s.value, sliced), _interval(s.low95, s.high95, sliced))
             for s in done.slices
@@ -418,5 +429,37 @@ def _numbers(found: Records) -> list[dict[str, Any]]:
 def _pilots(found: Records) -> str:
     cells = found.cells()
     hours = sum(cell.measured.cpu_seconds for cell in cells) / 3600
-    seeds = len({cell.seed for cell in cells})
-    return f"{len(cells)} cells, {seeds} seeds, {formats.duration(hours)} of CPU time"
+    return f"{len(cells)} cells, {_seeds(found)}, {formats.duration(hours)} of CPU time"
+
+
+def _largest(found: Records) -> int:
+    """Rows of the largest pilot; the mean over the folds, as what is predicted counts them."""
+    n = [cell.n for cell in found.cells() if cell.n] or [0]
+    return round(sum(n) / len(n)) if found.folds else max(n)
+
+
+def _seeds(found: Records) -> str:
+    """How often a size was repeated: said of every number of repeats that there is."""
+    if found.folds:
+        return f"{len({cell.seed for cell in found.cells()})} folds"
+    times = [sum(1 for cell in mine if cell.n == n) for mine in by_pair(found.cells()).values() for n in {c.n for c in mine}]
+    low, high = min(times, default=0), max(times, default=0)
+    return f"{high} seed{'s' * (high != 1)}" if low == high else f"{low} to {high} seeds a size"
+
+
+def _whole(found: Records) -> str:
+    """Which rungs one run on all rows stood in for, and why; empty where there was none."""
+    rungs, cells = set(found.settings.pilots.rungs), found.cells()
+    extra = sorted({cell.n for cell in cells if cell.n and cell.n not in rungs})
+    if found.folds or not extra:
+        return ""
+    mine = {
+        cell.n for cell in cells if (cell.branch, cell.base_model) in {(c.branch, c.base_model) for c in cells if c.n in extra}
+    }
+    left = [formats.rows(n) for n in sorted(rungs - mine) if n < extra[-1]]
+    if not left:
+        return ""
+    return (
+        f"One run on all {formats.rows(extra[-1])} rows that are not held out was to cost less than the rungs "
+        f"{' and '.join([', '.join(left[:-1]), left[-1]] if left[1:] else left)}, so that was run in their place, once."
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks import formats
-from tasks.records import Audit, Crossover, Decision, Evaluation, Flip, Option
+from tasks.realised import realised
+from tasks.records import Audit, Beside, Crossover, Decision, Evaluation, Flip, Metric, Option, Training
 from tasks.report import marks
 
 LIKELY = 0.5
@@ -133,15 +133,19 @@ def _expected(option: Option, decision: Decision) -> str:
     else:
         text = f"We expect a {METRICS.get(name, name).lower().replace('f1', 'F1')} of {value} {interval}"
     if option.first_year_usd:
-        text += f", for about {first_year(option)} in the first year"
+        text += f", for about {first_year(option)} on average in the first year"
     if option.hours:
-        text += f", after {formats.duration(option.hours.value)} of training"
+        text += f", after about {formats.duration(option.hours.value)} of training"
     return text + "."
 
 
 def first_year(option: Option) -> str:
     """The mean cost of the first year."""
-    return formats.money(sum(option.parts_usd.values()))
+    return formats.money(first_year_usd(option))
+
+
+def first_year_usd(option: Option) -> float:
+    return sum(option.parts_usd.values())
 
 
 def parts(option: Option) -> str:
@@ -150,9 +154,9 @@ def parts(option: Option) -> str:
     return ", ".join(f"{PARTS.get(name, name)} {formats.money(usd)}" for name, usd in known)
 
 
-def mind(flips: Sequence[Flip]) -> str:
+def mind(decision: Decision) -> str:
     """At most three nearest changes, each with what follows."""
-    found = [f"{_when(flip)} ({_becomes(flip)})" for flip in flips if flip.at is not None][:3]
+    found = [f"{_when(flip)} ({becomes(flip, decision)})" for flip in decision.flips if flip.at is not None][:3]
     return "; ".join(found) + "." if found else "no single limit, moved alone as far as was tried."
 
 
@@ -176,8 +180,12 @@ def _turned(flip: Flip) -> str:
     return f"{constraint(flip.constraint).lower()} {'' if flip.at else 'no longer'}".strip()
 
 
-def _becomes(flip: Flip) -> str:
-    return marks.name(flip.to_branch, flip.to_status).lower().replace("lora", "LoRA")
+def becomes(flip: Flip, decision: Decision) -> str:
+    """The verdict at a flip, with the base model where it is another one than now; that a tie decides it is said."""
+    to = marks.name(flip.to_branch, flip.to_status).lower().replace("lora", "LoRA")
+    of = f" of {flip.to_base_model}" if flip.to_base_model not in (None, decision.verdict.base_model) else ""
+    tie = ", which then ties with the best" if flip.to_reason and "within the noise" in flip.to_reason else ""
+    return f"{to}{of}{tie}"
 
 
 def constraint(name: str) -> str:
@@ -243,10 +251,24 @@ def why(option: Option, decision: Decision) -> Sentence:
         behind = formats.apart(metric.points(metric.target, value), metric.name)
         return Sentence("", f"Misses the target by {behind}. {note}".strip())
     best = chosen(decision)
-    if best and value is not None and best.predicted.value is not None and metric.points(best.predicted.value, value) > 0:
-        behind = formats.apart(metric.points(best.predicted.value, value), metric.name)
-        return Sentence("", f"{behind} {'below' if metric.higher_is_better else 'above'} the choice. {note}".strip())
-    return Sentence("", note or "Costs more than the choice, or is less sure.")
+    return Sentence("", f"{_beside(option, best, decision) if best else ''} {note}".strip())
+
+
+def _beside(option: Option, best: Option, decision: Decision) -> str:
+    """What speaks for the choice, against an option that reaches the target: what it costs, how sure it is, how good."""
+    metric, usd = decision.metric, first_year_usd(option) - first_year_usd(best)
+    said = []
+    if usd > 0 and first_year(option) != first_year(best):
+        said.append(f"{formats.money(usd)} more in the first year")
+    if option.p_target is not None and best.p_target is not None and option.p_target < best.p_target - 0.005:
+        said.append(f"less sure to meet the target ({formats.chance(option.p_target)})")
+    if option.predicted.value is not None and best.predicted.value is not None:
+        points = metric.points(best.predicted.value, option.predicted.value)
+        if points > 0.05:
+            said.append(f"{formats.apart(points, metric.name)} {'below' if metric.higher_is_better else 'above'} the choice")
+    if not said and decision.regret_unit == "USD" and option.expected_regret is not None:
+        said.append(f"{formats.money(option.expected_regret)} of expected regret")
+    return f"{_capital(', '.join(said) or 'no better than the choice, within what is known')}."
 
 
 def tradeoff_heading(decision: Decision) -> str:
@@ -315,15 +337,15 @@ def crossover_note(found: Crossover) -> str:
     )
 
 
-def flips_heading(flips: Sequence[Flip]) -> str:
-    near = next((f for f in flips if f.at is not None), None)
+def flips_heading(decision: Decision) -> str:
+    near = next((f for f in decision.flips if f.at is not None), None)
     if near is None:
         return "No single limit changes the verdict"
     if near.side == "switch":
         return "Only a switch changes the verdict; no amount does"
     way = "or less" if near.side == "below" else "or more"
     value = amount(near.constraint, near.at)
-    return f"Closest limit: {constraint(near.constraint).lower()}; at {value} {way} the verdict is {_becomes(near)}"
+    return f"Closest limit: {constraint(near.constraint).lower()}; at {value} {way} the verdict is {becomes(near, decision)}"
 
 
 def rule_heading(decision: Decision) -> str:
@@ -356,13 +378,43 @@ def unseen(evaluation: Evaluation, metric: str) -> str:
     )
 
 
-def realised_heading(decision: Decision, evaluation: Evaluation) -> str:
+def others(evaluation: Evaluation, metric: str) -> str:
+    """The metrics that were not aimed at, beside the baselines'; said to be worse where they are."""
+    said = []
+    for name, value in evaluation.metrics.items():
+        beside = {base: of[name] for base, of in evaluation.baselines.items() if name in of}
+        if name == metric or name not in METRICS or not beside:
+            continue
+        sign = 1 if Metric.of(name, None).higher_is_better else -1
+        worse = [base for base, other in beside.items() if sign * (value - other) < 0]
+        found = ", ".join(f"{base} {formats.score(other, name)}" for base, other in beside.items())
+        note = f"; worse than {' and '.join(worse)}" if worse else ""
+        said.append(f"{METRICS[name]}: {formats.score(value, name)} ({found}{note}). ")
+    return "".join(said)
+
+
+def realised_heading(decision: Decision, training: Training, evaluation: Evaluation) -> str:
     option = chosen(decision)
     if evaluation.status == "nothing_to_do" or option is None:
         return "Nothing was trained"
-    value, p = evaluation.metrics[decision.metric.name], option.predicted
-    inside = p.low90 is not None and p.high90 is not None and p.low90 <= value <= p.high90
-    return f"Realised {formats.score(value, decision.metric.name)}: {'inside' if inside else 'outside'} the predicted interval"
+    came = realised(decision, training, evaluation).quantities
+    said = [f"{what} {_came(one)}" for one in came if (what := _amount(one, decision.metric.name)) and one.inside is not None]
+    return f"Realised: {'; '.join(said)}" if said else f"Realised {_amount(came[0], decision.metric.name)}"
+
+
+def _amount(one: Beside, metric: str) -> str:
+    if one.realised is None:
+        return ""
+    if one.name == "hours":
+        return f"training in {formats.duration(one.realised)}"
+    return formats.gigabytes(one.realised) + " of memory" if one.name == "peak_gb" else formats.score(one.realised, metric)
+
+
+def _came(one: Beside) -> str:
+    """Inside its interval, or on which side of it."""
+    if one.inside or one.predicted is None or one.realised is None:
+        return "inside its predicted interval"
+    return f"{'above' if one.realised > one.predicted.high else 'below'} its predicted interval"
 
 
 def _name(option: Option) -> str:

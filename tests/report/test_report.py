@@ -9,7 +9,7 @@ import pytest
 
 from tasks import formats, records
 from tasks.decide import Inputs
-from tasks.records import Decision, Plan, Realised, Unseen
+from tasks.records import Decision, Flip, Metric, Plan, Realised, Unseen
 from tasks.report import words
 from tasks.report.__main__ import main
 from tasks.report.svg import smooth
@@ -74,7 +74,64 @@ def test_each_anchor_leads_somewhere(report: tuple[str, Decision]) -> None:
 
 
 def test_what_was_realised_stands_beside_what_was_predicted(report: tuple[str, Decision]) -> None:
-    assert "Realised 82.3%" in report[0]
+    assert "Realised: 82.3% inside its predicted interval; training in 2.8 min above its predicted interval" in report[0]
+
+
+def test_metrics_that_were_not_aimed_at_stand_there_and_worse_ones_are_called_worse(report: tuple[str, Decision]) -> None:
+    assert re.search(r"Log loss: 0\.\d+ \(majority 0\.693, tfidf 0\.530; worse than tfidf\)", report[0])
+
+
+def test_a_change_of_the_base_model_alone_is_told_with_its_name(report: tuple[str, Decision]) -> None:
+    _, decision = report
+    mine = decision.verdict
+    flip = Flip(
+        constraint="max_latency_ms",
+        now=None,
+        at=6.0,
+        to_branch=mine.branch,
+        to_base_model="another",
+        to_status="chosen",
+        to_reason="the best",
+        side="below",
+        note="",
+    )
+    assert words.becomes(flip, decision).endswith(" of another")
+    same = flip.model_copy(update={"to_branch": "probe", "to_base_model": mine.base_model})
+    assert words.becomes(same, decision) == "linear probe"
+    tied = same.model_copy(update={"to_reason": "as good as the best within the noise, and the cheapest of those"})
+    assert "ties" in words.becomes(tied, decision)
+
+
+def test_what_speaks_against_an_option_is_what_is_true_of_it(report: tuple[str, Decision]) -> None:
+    _, decision = report
+    best = decision.branches[0]
+    sure = decision.model_copy(update={"metric": Metric.of("accuracy", 0.5)})
+    other = best.model_copy(update={"status": "possible", "base_model": "another"})
+    assert "no better" in words.why(other, sure).rest.lower()
+    dear = other.model_copy(update={"parts_usd": {"people": sum(best.parts_usd.values()) + 640}})
+    assert words.why(dear, sure).rest == "$640 more in the first year."
+    unsure = other.model_copy(update={"p_target": 0.31})
+    assert (
+        "less sure"
+        in words.why(unsure, sure.model_copy(update={"branches": [best.model_copy(update={"p_target": 0.9})]})).rest.lower()
+    )
+
+
+def test_what_a_first_year_costs_is_the_same_mean_in_record_and_page(report: tuple[str, Decision]) -> None:
+    page, decision = report
+    for option in decision.branches:
+        assert option.first_year_usd
+        assert option.first_year_usd.value == pytest.approx(sum(option.parts_usd.values()))
+        assert formats.money(option.first_year_usd.value) in page
+
+
+def test_a_run_on_all_rows_in_the_place_of_rungs_is_explained(tmp_path: Path) -> None:
+    given = synthetic.inputs(synthetic.settings(pilots={"rungs": [120, 240, 480, 960]}), rungs=(120, 240, 1800, 1900))
+    for pilot in given.pilots.values():
+        pilot.cells[:] = [cell for cell in pilot.cells if cell.n == 1900 and cell.seed == 0]
+    page, _ = reported(given, tmp_path)
+    assert "One run on all 1,900 rows that are not held out was to cost less than the rungs 480 and 960" in page
+    assert "1 to 2 seeds a size" in page
 
 
 def test_what_came_true_is_a_record_of_its_own(tmp_path: Path) -> None:
@@ -112,6 +169,15 @@ def test_cross_validation_and_names_that_look_like_html_are_reported(tmp_path: P
     evil = given.audit.model_copy(update={"rows_rejected": {"<script>alert(1)</script>": 3}})
     page, _ = reported(Inputs(given.settings, evil, given.candidates, given.shortlist, given.screens, given.pilots), tmp_path)
     assert "<script" not in page.lower()
+
+
+def test_with_cross_validation_the_report_knows_one_ratio_and_one_band(tmp_path: Path) -> None:
+    page, decision = reported(synthetic.folded(), tmp_path)
+    ratio = decision.branches[0].predicted.ratio
+    assert f"your data is {formats.short(ratio)} times that" in page
+    assert f"predicted for {formats.short(ratio)} times" in page
+    assert "means over the folds" in page
+    assert page.count(" band") == 2  # one in each of both widths
 
 
 @pytest.mark.parametrize(
