@@ -35,7 +35,8 @@ def example(decision: Decision, evaluation: Evaluation) -> str:
     lines = [
         f"> **{verdict.status}: {verdict.branch or 'no branch'} {verdict.base_model or ''}**. {verdict.reason}",
         "",
-        f"| branch | base model | {metric} at {decision.n_rows:,} rows (90 % interval) | USD | hours | reaches the target | |",
+        f"| branch | base model | {metric} at {decision.n_rows:,} rows (90 % interval) "
+        "| training, USD | training, hours | reaches the target | |",
         "|---|---|---|---|---|---|---|",
         *map(_row, decision.branches),
         "",
