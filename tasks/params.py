@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,6 +22,13 @@ METRICS_OF_TASK = {
     "text-generation": ("bits_per_byte", "exact_match", "chrf"),
     "image-classification": ("accuracy", "macro_f1"),
 }
+
+
+PATTERNS = {
+    "use_case.name": "write lower-case letters, digits and dashes, 2 to 63, a letter or digit first",
+    "hardware.prices_as_of": "write year and month, like 2026-11",
+}
+"""What a setting with a pattern may be, in words."""
 
 
 class Settings(BaseModel):
@@ -49,7 +57,7 @@ class Objective(Settings):
         "accuracy", description="What a better model has more of; of bits per byte, less"
     )
     target: float | None = Field(
-        0.8, ge=0, le=8, description="Good enough: the least value of the metric that serves you (of bits per byte, the most)"
+        0.8, ge=0, description="Good enough: the least value of the metric that serves you (of bits per byte, the most)"
     )
     value_per_point_usd: float | None = Field(
         None, ge=0, description="Worth of one percentage point a year, USD; empty: unknown"
@@ -186,8 +194,9 @@ class Params(Settings):
             raise ValueError(f"pilots.branches = {strange}: {self.use_case.task} knows {', '.join(able)}")
         if self.objective.metric not in (known := METRICS_OF_TASK[self.use_case.task]):
             raise ValueError(f"objective.metric = {self.objective.metric}: {self.use_case.task} has {', '.join(known)}")
-        if self.objective.metric != "bits_per_byte" and (self.objective.target or 0) > 1:
-            raise ValueError(f"objective.target = {self.objective.target}: {self.objective.metric} is a share, at most 1")
+        kind, most = ("a number of bits", 8) if self.objective.metric == "bits_per_byte" else ("a share", 1)
+        if (self.objective.target or 0) > most:
+            raise ValueError(f"objective.target = {self.objective.target:g}: {self.objective.metric} is {kind}, at most {most}")
         if self.use_case.task == "text-generation":
             return self._generates()
         if self.use_case.task == "image-classification":
@@ -208,8 +217,15 @@ class Params(Settings):
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
-    """The settings in `path`. Raises UserError with one line a mistake: the key, its value and what it may be."""
-    return check(_read(path), str(path))
+    """The settings in `path`. Raises UserError with one line a mistake: the key, its value and what it may be.
+
+    Text in place of a number is such a mistake, also where it could be read as one: DVC reads the file, too, and sees text.
+    """
+    values = _read(path)
+    settings = check(values, str(path))
+    if lines := [f"{path}: {line}" for line in _quoted(values, settings.model_dump(mode="json"))]:
+        raise UserError("\n".join(lines))
+    return settings
 
 
 def check(values: Any, where: str) -> Params:
@@ -221,17 +237,30 @@ def check(values: Any, where: str) -> Params:
         raise UserError("\n".join(lines)) from None
 
 
+def _quoted(said: Any, meant: Any, key: str = "") -> Iterator[str]:
+    """Each text in `said` that `meant` holds as a number, true or false."""
+    if isinstance(said, dict):
+        for name, value in said.items():
+            yield from _quoted(value, meant[name], f"{key}.{name}" if key else str(name))
+    elif isinstance(said, list):
+        for one, other in zip(said, meant, strict=True):
+            yield from _quoted(one, other, key)
+    elif isinstance(said, str) and isinstance(meant, bool):
+        yield f'{key} is the text "{said}"; write {str(meant).lower()}, without quotes'
+    elif isinstance(said, str) and not isinstance(meant, str):
+        yield f'{key} is the text "{said}"; remove the quotes'
+
+
 def _line(where: str, mistake: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
         return f"{where}: {key}: no such setting; remove it or mend its name"
-    message = str(mistake["msg"]).removeprefix("Value error, ")
-    shown = mistake["input"]
-    return (
-        f"{where}: {key} = {shown}: {message}"
-        if not isinstance(shown, dict | Settings)
-        else f"{where}: {key or 'settings'}: {message}"
-    )
+    message, shown = str(mistake["msg"]).removeprefix("Value error, "), mistake["input"]
+    if mistake["type"] == "string_pattern_mismatch":
+        message = PATTERNS.get(key, message)
+    if isinstance(shown, dict | Settings):
+        return f"{where}: {key}: {message}" if key else f"{where}: {message}"
+    return f"{where}: {key} = {shown}: {message}"
 
 
 def _read(path: Path) -> Any:
