@@ -64,6 +64,7 @@ def test_a_server_that_does_not_answer_is_a_warning_that_keeps_its_password(monk
 def test_what_dvc_would_run_is_counted_and_a_broken_graph_is_missing() -> None:
     assert project.graph("{}", "", 0).found == "nothing to run"
     assert project.graph('{"audit": [], "decide": []}', "", 0).found == "2 stages to run: audit, decide"
+    assert project.graph('{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}', "", 0).found == "5 stages to run: a, b, c, d, ..."
     assert project.graph("", "ERROR: 'dvc.yaml' is invalid.\n", 255).level == "missing"
 
 
@@ -72,7 +73,19 @@ def test_what_dvc_would_run_is_counted_and_a_broken_graph_is_missing() -> None:
     [
         ("data: {path: rows.csv}", [], "missing", "rows.csv is not there"),
         ("data: {path: rows.csv}", ["rows.csv"], "warn", "rows.csv has no version"),
-        ("data: {path: rows.csv}", ["rows.csv", "rows.csv.dvc"], "ok", "rows.csv"),
+        ("data: {path: rows.csv}", ["rows.csv", "rows.csv.dvc"], "ok", "rows.csv, 0.0 KB, has the columns named, versioned"),
+        (
+            "data: {path: rows.csv, label: lable}",
+            ["rows.csv", "rows.csv.dvc"],
+            "missing",
+            "rows.csv: no column 'lable' (data.label); it has 'text', 'label'; did you mean 'label'?",
+        ),
+        (
+            'constraints: {budget_usd: "2.5"}',
+            [],
+            "missing",
+            'params.yaml: constraints.budget_usd is the text "2.5"; remove the quotes',
+        ),
         ("data: {pth: rows.csv}", [], "missing", "data.pth: no such setting"),
     ],
 )
@@ -82,7 +95,7 @@ def test_settings_and_data_are_looked_at(
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(settings)
     for name in data:
-        Path(name).touch()
+        Path(name).write_text("text,label\n")
     last = list(project.settings_and_data())[-1]
     assert last.level == level
     assert says in last.found

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tasks import documents, images, params, records, stage
+from tasks.audit import files
 from tasks.audit.pipeline import audit
 from tasks.audit.table import Rejected
 
@@ -18,9 +19,7 @@ from tasks.audit.table import Rejected
 def main(data: Path, train: Path, test: Path, record: Path, rejected: Path, store: Path) -> None:
     """Writes nothing before everything is checked; says its warnings on stderr, too."""
     settings = params.load()
-    pictures = settings.use_case.task == "image-classification"
-    columns = settings.data.model_copy(update={"text": None} if pictures else {"image": None})
-    audited = audit(data, columns, store)
+    audited = audit(data, files.columns(settings), store)
     images.write(store, audited.images)
     documents.write(audited.train, train)
     documents.write(audited.test, test)

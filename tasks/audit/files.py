@@ -7,6 +7,7 @@ from pathlib import Path
 from tasks.audit.lines import delimited, jsonl
 from tasks.audit.parquet import parquet
 from tasks.audit.table import Table
+from tasks.params import Data, Params
 from tasks.stage import UserError
 
 READERS = {
@@ -20,9 +21,9 @@ PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def open_table(path: Path, wanted: dict[str, str]) -> Table:
-    """The rows of `path`, or of the one table in a folder. UserError if it is missing, empty, packed, of another format or
-    lacks a column."""
+def open_table(path: Path, named: dict[str, str]) -> Table:
+    """The rows of `path`, or of the one table in a folder; `named` as in `Table.wanted`. UserError if it is missing, empty,
+    packed, of another format or lacks a column."""
     if path.is_dir():
         path = _table_in(path)
     suffix = path.suffix.lower()
@@ -34,7 +35,31 @@ def open_table(path: Path, wanted: dict[str, str]) -> Table:
     if suffix != ".parquet" and start.startswith(UTF16):
         raise UserError(_encoding(path, "utf-16"))
     kind, reader = READERS[suffix]
-    return Table(path, kind, wanted, reader)
+    return Table(path, kind, named, reader)
+
+
+def wanted(data: Data) -> dict[str, str]:
+    """Setting to the column that it names, of those that the rows must have."""
+    names = ("image",) if data.image else ("messages", "rejected") if data.messages else ("text",)
+    named = {f"data.{name}": getattr(data, name) for name in (*names, "label", "id", "group")}
+    return {setting: column for setting, column in named.items() if column}
+
+
+def columns(settings: Params) -> Data:
+    """The columns that the use case learns from: of images no text, of texts no image."""
+    other = "text" if settings.use_case.task == "image-classification" else "image"
+    return settings.data.model_copy(update={other: None})
+
+
+def check_columns(settings: Params) -> None:
+    """Raise UserError, as the audit would, if the data file cannot be read or lacks a column that the settings name.
+
+    Reads line 1 of a CSV and the schema of a Parquet; of a JSONL as many rows as it takes to see each column once.
+    """
+    table = open_table(Path(settings.data.path), wanted(columns(settings)))
+    for _ in table.rows():
+        if set(table.wanted.values()) <= set(table.columns):
+            return
 
 
 def _table_in(folder: Path) -> Path:

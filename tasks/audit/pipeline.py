@@ -42,7 +42,7 @@ def audit(path: Path, data: Data, store: Path = Path("data/split/images.zip")) -
     Holds the usable rows in memory (of an image a hash and a thumbnail); `store` is where
     images will lie. No row's place in the file matters to anything but the numbers in `rejected`.
     """
-    table = files.open_table(path, _wanted(data))
+    table = files.open_table(path, files.wanted(data))
     delivered = [raw if isinstance(raw, Rejected) else checked(raw, data, table.path.parent) for raw in table.rows()]
     aside = [row for row in delivered if isinstance(row, Rejected)]
     if 2 * sum(row.reason == "invalid_utf8" for row in aside) > len(delivered):
@@ -131,14 +131,8 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _wanted(data: Data) -> dict[str, str]:
-    names = ("image",) if data.image else ("messages", "rejected") if data.messages else ("text",)
-    named = {f"data.{name}": getattr(data, name) for name in (*names, "label", "id", "group")}
-    return {setting: column for setting, column in named.items() if column}
-
-
 def _uses(table: Table, data: Data) -> dict[str, str]:
-    uses = {column: setting.removeprefix("data.") for setting, column in _wanted(data).items()}
+    uses = {column: setting.removeprefix("data.") for setting, column in files.wanted(data).items()}
     return {column: uses.get(column, "not used") for column in table.columns}
 
 

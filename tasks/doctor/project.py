@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import ledger, params, shelf, workspace
+from tasks.audit import files
 from tasks.doctor.finding import Finding
 from tasks.stage import UserError
 
@@ -28,11 +29,12 @@ def repository() -> Iterator[Finding]:
 
 def settings_and_data() -> Iterator[Finding]:
     try:
-        data = Path(params.load().data.path)
+        settings = params.load()
     except UserError as error:
-        yield Finding("missing", "params.yaml", str(error).splitlines()[0], "edit params.yaml")
+        yield from (Finding("missing", "params.yaml", line, "edit params.yaml") for line in str(error).splitlines())
         return
     yield Finding("ok", "params.yaml", "valid")
+    data = Path(settings.data.path)
     if not data.exists():
         yield Finding(
             "missing",
@@ -40,10 +42,22 @@ def settings_and_data() -> Iterator[Finding]:
             f"{data} is not there",
             f"dvc pull {data}, or mend data.path; the example: python -m tasks.example",
         )
-    elif not Path(f"{data}.dvc").exists():
+        return
+    try:
+        files.check_columns(settings)
+    except UserError as error:
+        yield Finding("missing", "data", str(error), "edit params.yaml, or mend the file")
+        return
+    if not Path(f"{data}.dvc").exists():
         yield Finding("warn", "data", f"{data} has no version: scheduled runs and colleagues do not get it", f"dvc add {data}")
     else:
-        yield Finding("ok", "data", f"{data}, {data.stat().st_size / 1e6:.1f} MB, versioned")
+        yield Finding("ok", "data", f"{data}, {_size(data)}, has the columns named, versioned")
+
+
+def _size(data: Path) -> str:
+    parts = data.rglob("*") if data.is_dir() else [data]
+    size = sum(part.stat().st_size for part in parts if part.is_file())
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} KB"
 
 
 def base_models() -> Iterator[Finding]:
@@ -63,5 +77,6 @@ def graph(out: str, errors: str, code: int) -> Finding:
         said = (errors.strip().splitlines() or ["no message"])[-1]
         return Finding("missing", "dvc", f"dvc status fails: {said[:120]}", "python -m dvc status")
     changed = json.loads(out)
-    said = f"{len(changed)} stages to run: {', '.join(list(changed)[:4])}" if changed else "nothing to run"
+    more = ", ..." if len(changed) > 4 else ""
+    said = f"{len(changed)} stages to run: {', '.join(list(changed)[:4])}{more}" if changed else "nothing to run"
     return Finding("ok", "dvc", said)
