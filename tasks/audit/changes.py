@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tasks.records import Audit
 
 SHIFT_LEAST = 0.01  # of all rows: a label's share that moves by less is no shift
+LABELS_MOST = 3  # named one by one
 
 
 def changes(old: Audit, new: Audit) -> list[str]:
@@ -26,24 +27,28 @@ def changes(old: Audit, new: Audit) -> list[str]:
 
 def _file(old: Audit, new: Audit) -> Iterable[str]:
     if old.path != new.path:
-        yield f"another file: {new.path}, before {old.path}"
+        yield f"another file: {new.path}, formerly {old.path}"
 
 
 def _rows(what: str, before: int, now: int) -> Iterable[str]:
     if before != now:
-        yield f"{what}: {now:,}, before {before:,} ({now - before:+,})"
+        yield f"{what}: {now:,}, formerly {before:,} ({now - before:+,})"
 
 
 def _labels(old: Audit, new: Audit) -> Iterable[str]:
-    for label in sorted(old.labels | new.labels):
-        if label not in old.labels:
-            yield f"label {label!r} is new, with {new.labels[label]:,} rows"
-        elif label not in new.labels:
-            yield f"label {label!r} is gone; it had {old.labels[label]:,} rows"
-        else:
-            before, now = old.labels[label] / old.rows_kept, new.labels[label] / new.rows_kept
-            if abs(now - before) >= SHIFT_LEAST:
-                yield f"label {label!r}: {now:.1%} of the rows, before {before:.1%}"
+    there, here = set(old.labels), set(new.labels)
+    yield from _few("labels are new", [f"label {x!r} is new, with {new.labels[x]:,} rows" for x in sorted(here - there)])
+    yield from _few("labels are gone", [f"label {x!r} is gone; it had {old.labels[x]:,} rows" for x in sorted(there - here)])
+    shares = {x: (old.labels[x] / old.rows_kept, new.labels[x] / new.rows_kept) for x in sorted(here & there)}
+    moved = {x: ends for x, ends in shares.items() if abs(ends[1] - ends[0]) >= SHIFT_LEAST}
+    far = sorted(moved, key=lambda x: -abs(moved[x][1] - moved[x][0]))
+    said = [f"label {x!r}: {moved[x][1]:.1%} of the rows, formerly {moved[x][0]:.1%}" for x in far]
+    yield from _few("labels have other shares of the rows", said)
+
+
+def _few(what: str, said: list[str]) -> list[str]:
+    """The first `LABELS_MOST`, and how many there are in all."""
+    return said if len(said) <= LABELS_MOST else [f"{len(said):,} {what}", *said[:LABELS_MOST]]
 
 
 def _aside(old: Audit, new: Audit) -> Iterable[str]:
