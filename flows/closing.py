@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import artifacts
+from flows import artifacts, worktrees
 from flows.terminal import say
 from tasks import ledger, records, workspace
 from tasks.audit.changes import changes
@@ -28,14 +29,15 @@ class Earlier:
 
 
 def earlier(params: Params) -> Earlier:
-    """From this checkout, or, where it is new, from the last entry of this use case in the ledger."""
+    """From the last entry of this use case in the ledger: the records in this checkout may be another use case's."""
     entry = last_decision(params)
-    sha = entry.sha if entry else None
-    return Earlier(_earlier(Audit, RESULTS / "audit.json", sha), _earlier(Decision, RESULTS / "decision.json", sha))
+    if entry is None:
+        return Earlier(None, None)
+    return Earlier(_earlier(Audit, RESULTS / "audit.json", entry.sha), _earlier(Decision, RESULTS / "decision.json", entry.sha))
 
 
-def _earlier(kind: type[records.R], path: Path, sha: str | None) -> records.R | None:
-    text = path.read_text(encoding="utf-8") if path.exists() else ledger.show(str(path), sha) if sha else None
+def _earlier(kind: type[records.R], path: Path, sha: str) -> records.R | None:
+    text = ledger.show(str(path), sha)
     with suppress(ValueError):  # written by another version
         return kind.model_validate_json(text) if text else None
     return None
@@ -51,9 +53,14 @@ def finish(params: Params, before: Earlier, ran: list[str], evaluated: bool = Fa
     return [
         verdict_line(decision),
         *([measured_line(decision, evaluation)] if evaluation else []),
-        "Record: results/decision.json." + (" Report: results/report.html." if evaluated else ""),
+        f"Record: {_place('decision.json')}." + (f" Report: {_place('report.html')}." if evaluated else ""),
         changed_line(before, decision, ran),
     ]
+
+
+def _place(name: str) -> Path:
+    """Where the record is: from the folder that the person is in, or, in a worktree of the run's own, from the root."""
+    return (RESULTS / name).resolve() if worktrees.in_own_worktree() else RESULTS / name
 
 
 # ---- the lines -------------------------------------------------------------------------------------------------------
@@ -92,7 +99,7 @@ def changed_line(before: Earlier, decision: Decision, ran: list[str]) -> str:
     if before.decision is None:
         said.append("this is the first decision")
     elif (old := _chosen(before.decision)) != (new := _chosen(decision)):
-        said.append(f"the verdict is {new}, before {old}")
+        said.append(f"the verdict is {new}, formerly {old}")
     elif ran:
         said.append(f"the verdict stays {new}")
     if not ran:
@@ -145,8 +152,8 @@ def enter(params: Params, decision: Decision, evaluation: Evaluation | None) -> 
     """An entry in the ledger, unless the last one says the same."""
     details = {
         "use_case": params.use_case.name,
-        "decision_sha256": records.sha256_of(decision.model_dump(mode="json")),
-        "evaluation_sha256": records.sha256_of(evaluation.model_dump(mode="json")) if evaluation else None,
+        "decision_sha256": records.sha256_of_file(RESULTS / "decision.json"),
+        "evaluation_sha256": records.sha256_of_file(RESULTS / "evaluation.json") if evaluation else None,
         "data_md5": decision.inputs.get("data_md5"),
     }
     last = last_decision(params)
@@ -181,6 +188,8 @@ def _in_mlflow(params: Params) -> tuple[str, str | None]:
     key = " ".join([tracking.store(), params.use_case.name, audit.train.sha256, audit.test.sha256])
     if key not in ids:
         ids[key] = tracking.parent_of(params)
-        known.write_text(json.dumps(ids))
+        part = known.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(ids))
+        part.replace(known)  # other runs read it
     experiment, run = ids[key]
     return experiment, run

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from tasks import gates, ledger, model_card, packed, records, runs, tracking
 from tasks.model_card import About
 from tasks.params import Params
-from tasks.records import Plan, sha256_of
+from tasks.records import Plan, sha256_of, sha256_of_file
 from tasks.runs import RESULTS, Run
 from tasks.stage import Refused, UserError
 
@@ -160,7 +160,7 @@ def _known(api: MlflowClient, name: str, about: About) -> ModelVersion | None:
 def _identity(about: About) -> dict[str, str]:
     return {
         "model.sha256": sha256_of(about.training.files),
-        "evaluation.sha256": sha256_of(about.evaluation.model_dump(mode="json")),
+        "evaluation.sha256": sha256_of_file(RESULTS / "evaluation.json"),
     }
 
 
@@ -209,7 +209,7 @@ def _tags(about: About) -> dict[str, str]:
         "dvc.md5": about.audit.data_md5,
         "branch": about.training.branch,
         "base_model": about.training.base_model.name if about.training.base_model else None,
-        "decision.sha256": sha256_of(about.decision.model_dump(mode="json")),
+        "decision.sha256": sha256_of_file(RESULTS / "decision.json"),
     }
     return {name: value for name, value in tags.items() if value} | _identity(about)
 

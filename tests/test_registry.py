@@ -46,8 +46,9 @@ def test_a_version_names_its_model_data_decision_and_the_ledgers_commit(repo: Pa
     assert made == registry.Registered(NAME, "1", True)
     tags = version(1).tags
     assert (tags["dvc.md5"], tags["branch"]) == ("d41d8cd9", "full")
-    assert tags["decision.sha256"] == records.sha256_of(use_case.decision().model_dump(mode="json"))
-    assert tags["evaluation.sha256"] == records.sha256_of(use_case.evaluated().model_dump(mode="json"))
+    for name in ("decision", "evaluation"):
+        line = subprocess.run(["sha256sum", f"results/{name}.json"], capture_output=True, text=True, check=True).stdout
+        assert tags[f"{name}.sha256"] == line.split()[0]
     assert tags["git.sha"] == ledger.tip()
     assert ledger.show("results/decision.json", tags["git.sha"]) == (repo / "results" / "decision.json").read_text()
     assert version(1).aliases == ["challenger"]
