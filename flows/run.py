@@ -16,6 +16,7 @@ from types import FrameType
 
 from flows import lock, servers
 from tasks import params, records, workspace
+from tasks.audit import files
 from tasks.stage import Interrupted, UserError
 
 
@@ -23,15 +24,35 @@ def main(arguments: list[str]) -> int:
     """The exit code; see tasks/stage.py."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if arguments:
-            _move_to_worktree(Path(arguments[0]).resolve())
-        settings = params.load()
-        with lock.hold(workspace.shared() / "run.lock", _print), servers.prefect() as url:
-            return _run(settings, url)
+        file = Path(arguments[0]).resolve() if arguments else None
+        with lock.hold(_lock_of(file), _print):
+            if file:
+                _move_to_worktree(file)
+            settings = _settings()
+            with servers.prefect() as url:
+                return _run(settings, url)
     except KeyboardInterrupt:
         return _failed(Interrupted("interrupted; `make run` continues"))
     except UserError as error:
         return _failed(error)
+
+
+def _lock_of(file: Path | None) -> Path:
+    """Of the place that the run works in: runs in other places go on beside it."""
+    return workspace.shared() / f"{_name(file)}.lock" if file else workspace.root() / ".dvc" / "tmp" / "run.lock"
+
+
+def _name(file: Path) -> str:
+    """Of the worktree in which `file` is params.yaml."""
+    return f"params-{records.sha256_of(str(file))[:12]}"
+
+
+def _settings() -> params.Params:
+    """Raises UserError here, and not half a minute later, for settings that do not go with the data file."""
+    settings = params.load()
+    if Path(settings.data.path).exists():  # otherwise DVC may have it
+        files.check_columns(settings)
+    return settings
 
 
 def _run(settings: params.Params, url: str) -> int:
@@ -57,9 +78,8 @@ def _move_to_worktree(file: Path) -> None:
     """Work in a worktree of this file's own, at the commit checked out here, with the file as its params.yaml."""
     settings = params.load(file)
     _fetch(settings)
-    name = f"params-{records.sha256_of(str(file))[:12]}"
     script = workspace.root() / "infra" / "worktree.sh"
-    made = _git_or_sh(["sh", str(script), str(workspace.root()), "HEAD", name])
+    made = _git_or_sh(["sh", str(script), str(workspace.root()), "HEAD", _name(file)])
     commit = _git_or_sh(["git", "rev-parse", "HEAD"])
     if _git_or_sh(["git", "-C", made, "rev-parse", "HEAD"]) != commit:
         _git_or_sh(["git", "-C", made, "checkout", "--quiet", "--force", "--detach", commit])
