@@ -74,11 +74,24 @@ def test_each_anchor_leads_somewhere(report: tuple[str, Decision]) -> None:
 
 
 def test_what_was_realised_stands_beside_what_was_predicted(report: tuple[str, Decision]) -> None:
-    assert "Realised: 82.3% inside its predicted interval; training in 2.8 min above its predicted interval" in report[0]
+    assert "Realised: 82.3% inside its predicted interval; training in 2.8 min inside its predicted interval" in report[0]
+
+
+def test_a_training_that_took_longer_than_predicted_is_said_in_the_heading(report: tuple[str, Decision]) -> None:
+    _, decision = report
+    plan = Plan(branch="full", base_model=None, recipe={})
+    training = after.training(plan)
+    assert training.measured
+    slow = training.model_copy(update={"measured": training.measured.model_copy(update={"wall_seconds": 3600.0})})
+    heading = words.realised_heading(decision, slow, after.evaluation(plan))
+    assert "82.3% inside its predicted interval; training in 60 min above its predicted interval" in heading
 
 
 def test_metrics_that_were_not_aimed_at_stand_there_and_worse_ones_are_called_worse(report: tuple[str, Decision]) -> None:
-    assert re.search(r"Log loss: 0\.\d+ \(majority 0\.693, tfidf 0\.530; worse than tfidf\)", report[0])
+    assert "Log loss: 0.400 (majority 0.693, tfidf 0.530)." in report[0]
+    done = after.evaluation(Plan(branch="full", base_model=None, recipe={}))
+    worse = done.model_copy(update={"metrics": done.metrics | {"log_loss": 0.6}})
+    assert "Log loss: 0.600 (majority 0.693, tfidf 0.530; worse than tfidf)." in words.others(worse, "accuracy")
 
 
 def test_a_change_of_the_base_model_alone_is_told_with_its_name(report: tuple[str, Decision]) -> None:
@@ -126,11 +139,11 @@ def test_what_a_first_year_costs_is_the_same_mean_in_record_and_page(report: tup
 
 
 def test_a_run_on_all_rows_in_the_place_of_rungs_is_explained(tmp_path: Path) -> None:
-    given = synthetic.inputs(synthetic.settings(pilots={"rungs": [120, 240, 480, 960]}), rungs=(120, 240, 1800, 1900))
+    given = synthetic.inputs(rungs=(100, 200, 1800, 1900))
     for pilot in given.pilots.values():
         pilot.cells[:] = [cell for cell in pilot.cells if cell.n == 1900 and cell.seed == 0]
     page, _ = reported(given, tmp_path)
-    assert "One run on all 1,900 rows that are not held out was to cost less than the rungs 480 and 960" in page
+    assert "One run on all 1,900 rows that are not held out was to cost less than the rungs 400 and 800" in page
     assert "1 to 2 seeds a size" in page
 
 
