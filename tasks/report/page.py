@@ -247,7 +247,7 @@ def _row(option: Option, found: Records) -> dict[str, Any]:
         "interval": "" if p.low90 is None or p.high90 is None else formats.score_range(p.low90, p.high90, metric).rstrip("%"),
         "strip": strip,
         "year": words.first_year(option),
-        "year_range": _moneys(option.first_year_usd) if option.first_year_usd else "not known",
+        "year_range": _year_range(option),
         "cost": f"training {formats.money(option.cost_usd.value)}" if option.cost_usd else "training not known",
         "time": formats.duration(option.hours.value) if option.hours else "–",
         "time_range": _durations(option.hours) if option.hours else "not known",
@@ -255,6 +255,12 @@ def _row(option: Option, found: Records) -> dict[str, Any]:
         "regret": _regret(option, found.decision),
         "why": words.why(option, found.decision),
     }
+
+
+def _year_range(option: Option) -> str:
+    """Empty where it is, to the digits shown, the mean beside it."""
+    said = _moneys(option.first_year_usd) if option.first_year_usd else "not known"
+    return "" if said == words.first_year(option) else said
 
 
 def _regret(option: Option, decision: Decision) -> str:

@@ -393,11 +393,14 @@ def others(evaluation: Evaluation, metric: str) -> str:
     return "".join(said)
 
 
-def realised_heading(decision: Decision, training: Training, evaluation: Evaluation) -> str:
+def realised_heading(decision: Decision, training: Training, evaluation: Evaluation, gpu: str | None = None) -> str:
+    """What came true of what was predicted; time and memory only where it ran on the hardware that they were predicted for."""
     option = chosen(decision)
     if evaluation.status == "nothing_to_do" or option is None:
         return "Nothing was trained"
     came = realised(decision, training, evaluation).quantities
+    if gpu and training.measured and gpu.lower() not in training.measured.machine.lower():
+        came = came[:1]
     said = [f"{what} {_came(one)}" for one in came if (what := _amount(one, decision.metric.name)) and one.inside is not None]
     return f"Realised: {'; '.join(said)}" if said else f"Realised {_amount(came[0], decision.metric.name)}"
 

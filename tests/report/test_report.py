@@ -85,6 +85,8 @@ def test_a_training_that_took_longer_than_predicted_is_said_in_the_heading(repor
     slow = training.model_copy(update={"measured": training.measured.model_copy(update={"wall_seconds": 3600.0})})
     heading = words.realised_heading(decision, slow, after.evaluation(plan))
     assert "82.3% inside its predicted interval; training in 60 min above its predicted interval" in heading
+    elsewhere = words.realised_heading(decision, slow, after.evaluation(plan), "H100")
+    assert elsewhere == "Realised: 82.3% inside its predicted interval"
 
 
 def test_metrics_that_were_not_aimed_at_stand_there_and_worse_ones_are_called_worse(report: tuple[str, Decision]) -> None:
