@@ -8,10 +8,10 @@
    the target lies beyond its 90 % interval while more rows, within 32 times the largest rung, would reach it. Where not
    even the best does better than guessing with probability MEETS: `do_nothing`.
 4. The best one is that of `curves.choose`: the leader at the last rung, unless another will probably overtake it.
-5. Options that the best one beats with less than probability TIE, and by no more than TIE_POINTS or than what chance alone
-   makes of the measured difference with that probability, tie with it: then the cheapest in the first year is taken.
-6. First years that differ by less than SAME_COST cost the same: of these, the one that is surest to meet the target, or
-   best, then the most easily undone.
+5. Options that the best one beats with less than probability TIE tie with it: by no more than TIE_POINTS where learning
+   curves say so, or by what seeds or folds alone make of a difference; then the cheapest in the first year is taken.
+6. First years that differ by less than SAME_COST cost the same: of these, the one that is surest to meet the target; where
+   none meets it, the best; then the most easily undone.
 """
 
 from __future__ import annotations
@@ -253,7 +253,8 @@ def _by_target(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict
         best = _cheapest(enough, terms, chances)
         likely = f"meets the target with a chance of at least {MEETS:.0%}"
         return _take(
-            terms[best], f"{likely}, {_saves(best, enough, case)}" if len(enough) > 1 else f"the only one that {likely}"
+            terms[best],
+            f"{likely}, {_saves(best, enough, case, 'surest')}" if len(enough) > 1 else f"the only one that {likely}",
         )
     best, ties = _best(case, terms, left)
     if metric.target is not None and max(chances.values()) < BEYOND_REACH and (rows := rows_for(case)):
@@ -262,7 +263,9 @@ def _by_target(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict
     if quality is not None and float(np.mean(metric.points(quality, case.guessing) > 0)) < MEETS:
         why = f"no option surely beats always answering the most frequent label; {_name(terms[best])} comes nearest"
         return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
-    reason = "the best of those that no limit excludes" if len(ties) == 1 else _tie(best, ties, case)
+    reason = "the best of those that no limit excludes" if best == ties[0] else _tie(best, ties, case)
+    if best == ties[0] and len(ties) > 1:
+        reason += "; those that the noise does not tell from it are no cheaper"
     if metric.target is not None:
         said = formats.score(metric.target, metric.name)
         reason += (
@@ -275,21 +278,18 @@ def _best(case: Case, terms: list[Terms], left: tuple[int, ...]) -> tuple[int, l
     """The option to take for quality alone, and those that tie for it."""
     found, metric = case.evidence.leading(case.n, left), case.metric
     overtakes = [found.overtakes[found.branch] if k == found.leader else chance for k, chance in enumerate(found.overtakes)]
-    rivals = [k for k in range(len(left)) if k != found.branch and _is_close(found, k, overtakes[k])]
     best = left[found.branch]
-    ties = [best] + [left[k] for k in rivals if _within_noise(case, terms, best, left[k])]
-    return _cheapest(ties, terms, {i: _merit(terms[i], metric) for i in ties}), ties
+    rivals = [k for k in range(len(left)) if k != found.branch]
+    ties = [best] + [left[k] for k in rivals if _is_tie(case, best, left[k], _is_close(found, k, overtakes[k]))]
+    merit = {i: float(metric.points(_value(terms[i]), 0.0)) for i in ties} | {best: math.inf}
+    return _cheapest(ties, terms, merit), ties
 
 
-def _merit(terms: Terms, metric: Metric) -> float:
-    """The chance to meet the target; without one, points."""
-    chance = meets(terms.outlook, metric)
-    return float(metric.points(_value(terms), 0.0)) if chance is None else chance
-
-
-def _within_noise(case: Case, terms: list[Terms], best: int, other: int) -> bool:
+def _is_tie(case: Case, best: int, other: int, close: bool) -> bool:
+    """`close`: what is known of learning curves does not tell them apart. It knows nothing of seeds, folds and few rows."""
+    terms = case.terms()
     behind = case.metric.points(_value(terms[best]), _value(terms[other]))
-    return bool(behind <= max(TIE_POINTS, TIE_ERRORS * case.evidence.noise(best, other)))
+    return bool((close and behind <= TIE_POINTS) or abs(behind) <= TIE_ERRORS * case.evidence.noise(best, other))
 
 
 def _is_close(found: curves.Choice, k: int, chance: float) -> bool:
@@ -356,15 +356,15 @@ def _two_digits(rows: float) -> int:
 
 
 def _tie(best: int, ties: list[int], case: Case) -> str:
-    return f"as good as the best within the noise, and {_saves(best, ties, case)}"
+    return f"as good as the best within the noise, and {_saves(best, ties, case, 'best')}"
 
 
-def _saves(best: int, others: list[int], case: Case) -> str:
+def _saves(best: int, others: list[int], case: Case, merit: str) -> str:
     """What sets the option apart from the others that would do."""
     terms = case.terms()
     if all(cheaper(terms[best], terms[i]) for i in others if i != best):
         return "the cheapest of those"
-    return f"the {'best' if case.metric.target is None else 'surest'} of the cheapest of those"
+    return f"the {merit} of the cheapest of those"
 
 
 def _label(case: Case, best: Terms, rows: int) -> str:

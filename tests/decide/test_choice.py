@@ -78,7 +78,7 @@ def fresh() -> dict[str, Any]:
 
 
 def test_a_lead_within_the_noise_of_the_seeds_is_a_tie_and_one_beyond_it_is_not() -> None:
-    given = case(laws(probe=replace(GOOD, c=GOOD.c + 0.006), full=GOOD), objective={"target": None})
+    given = case(laws(probe=replace(GOOD, c=GOOD.c + 0.008), full=GOOD), objective={"target": None})
     assert choose(given).verdict.branch == "full"
     assert choose(spoilt(given, full=(0.0, 0.0), probe=(0.02, -0.02))).verdict.branch == "probe"
     far = case(laws(probe=replace(GOOD, c=GOOD.c + 0.07), full=GOOD), objective={"target": None})
