@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Failed
 from pydantic import Field
 
+from flows import workplace
 from flows.stages import STATE_NAMES
 from flows.terminal import say
 from tasks import params
@@ -62,26 +63,34 @@ def promote(
         by_hand: The alias was already set by hand in MLflow, which counts as the approval
         hours_to_approve: The run fails when nobody has answered by then
     """
-    name = ""
+    name = model
     try:
-        settings = _settings(model)
-        name = settings.use_case.name
+        name = model or params.load().use_case.name
         given = _by_hand(name, version) if by_hand else _given(approve_as, reason)
-        outcome = _rolled_back(name, given) if rollback else _promoted(settings, version, given, hours_to_approve)
+        outcome = (
+            _rolled_back(name, given) if rollback else _promoted(_settings(name, version), version, given, hours_to_approve)
+        )
     except UserError as error:
         if name:
             _closed(name, version, by_hand, str(error))
         say(str(error))
+        workplace.log_no_traceback()
         return Failed(name=STATE_NAMES.get(error.exit_code, "Failed"), message=str(error))
     say(outcome["said"])
     return outcome
 
 
-def _settings(model: str) -> Params:
-    settings = params.load()
-    if model not in ("", settings.use_case.name):
-        raise UserError(f"--model {model}: params.yaml here is about {settings.use_case.name}")
-    return settings
+def _settings(name: str, version: str) -> Params:
+    """Those of params.yaml; of a model that it is not about, those that the version was made with."""
+    from tasks import promotion, registry
+
+    if not version.strip():
+        raise UserError("version: give the number of the version to promote, or rollback")
+    with suppress(UserError):  # a params.yaml that is being edited is no reason
+        settings = params.load()
+        if settings.use_case.name == name:
+            return settings
+    return promotion.settings_of(registry.version_of(name, version))
 
 
 def _given(approve_as: str, reason: str) -> Outcome | None:
@@ -104,8 +113,6 @@ def _promoted(settings: Params, version: str, given: Outcome | None, hours: floa
     from tasks import champion, promotion, registry
 
     name = settings.use_case.name
-    if not version.strip():
-        raise UserError("version: give the number of the version to promote, or rollback")
     found = registry.version_of(name, version)
     while True:
         now = champion.current(name)
@@ -152,7 +159,10 @@ def _asked(evidence: Evidence, hours: float) -> Outcome | None:
     run = get_run_context().flow_run  # type: ignore[union-attr]
     if not run or not run.deployment_id:
         return None
-    champion.say(evidence.model, evidence.version, "pending", "passed the gates; waits for a person's approval in Prefect")
+    where = workplace.address(run.id)
+    waits = f"passed the gates; waits for a person's approval in Prefect, `Resume` at {where}"
+    say(f"{evidence.model} version {evidence.version} {waits}")
+    champion.say(evidence.model, evidence.version, "pending", waits)
     question = Approval.with_initial_data(description=promotion.shown(evidence))
     answer = suspend_flow_run(wait_for_input=question, timeout=round(hours * 3600), key=evidence.sha256[:16])
     return {"approve": answer.approve, "who": answer.approver, "reason": answer.reason}
@@ -179,7 +189,7 @@ def _rolled_back(name: str, given: Outcome | None) -> Outcome:
 
 def main(arguments: list[str]) -> int:
     """The exit code: 0 moved, 2 the user's mistake, 3 refused."""
-    from flows import servers, workplace
+    from flows import servers
 
     given = _arguments(arguments)
     for handler in logging.root.handlers:  # Prefect's console; its logs of the run go to the server as ever

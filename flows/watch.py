@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTag
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
+from flows import workplace
 from flows.promote import promote, said
 from flows.terminal import say
 from tasks import params, records
@@ -29,16 +30,22 @@ RUN = "promote.flow_run"
 
 @flow(name="watch", persist_result=False)
 def watch() -> list[str]:
-    """Look at the registry once; gives what was found, a line each."""
+    """Look at the registry once, at every model that the ledger has registered; gives what was found, a line each."""
     from tasks import tracking
 
-    name = params.load().use_case.name
-    if not tracking.client().search_registered_models(f"name = '{name}'"):
-        return []
-    lines = [*_aliases(name), *_requests(name), *_lapsed(name)]
+    api = tracking.client()
+    there = [name for name in _registered() if api.search_registered_models(f"name = '{name}'")]
+    lines = [line for name in there for line in [*_aliases(name), *_requests(name), *_lapsed(name)]]
     for line in lines:
         say(line)
     return lines
+
+
+def _registered() -> list[str]:
+    """Also the models of use cases that params.yaml was about before."""
+    from tasks import ledger
+
+    return sorted({e.details["use_case"] for e in ledger.entries() if e.details.get("event") == "registration"})
 
 
 def _aliases(name: str) -> list[str]:
@@ -77,14 +84,14 @@ def _start(name: str, version: str, by_hand: bool = False) -> str:
         api.delete_model_version_tag(name, version, RUN)
     champion.say(name, version, "pending", "the gates are being measured; then a person may have to approve in Prefect")
     given = {"model": name, "version": version, "by_hand": by_hand}
-    target = _deployment(name)
+    target = _deployment(name) or _deployment(params.load().use_case.name)
     if target is None:
         state: State[Any] = promote(model=name, version=version, by_hand=by_hand, return_state=True)
         return said(state)
     key = records.sha256_of([given, ledger.tip()])
     run: Any = run_deployment(target, parameters=given, timeout=0, idempotency_key=key, as_subflow=False)
     api.set_model_version_tag(name, version, RUN, str(run.id))
-    return f"promote runs as {run.name}"
+    return f"promote runs as {run.name}, {workplace.address(run.id)}"
 
 
 def _lapsed(name: str) -> list[str]:

@@ -24,6 +24,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 from prefect.states import Cancelled, Crashed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -56,15 +57,25 @@ def in_workspace(work: Work) -> Callable[[Params], list[str] | State[Any]]:
                 get_run_logger().error(str(error))  # the terminal has shown it, as the stage's last line
             else:
                 say(str(error))
-            logging.getLogger("prefect.flow_runs").addFilter(_no_traceback)
+            log_no_traceback()
             kind = Cancelled if error.exit_code == Interrupted.exit_code else Failed
             return kind(name=stages.STATE_NAMES.get(error.exit_code, "Failed"), message=str(error))
 
     return flow
 
 
-def _no_traceback(record: logging.LogRecord) -> bool:
+def log_no_traceback() -> None:
     """Prefect logs one for each deployed run that ends badly; a user's mistake has its line and needs none."""
+    logging.getLogger("prefect.flow_runs").addFilter(_no_traceback)
+
+
+def address(run: UUID) -> str:
+    """Of a flow run's page in the Prefect UI."""
+    root = PREFECT_UI_URL.value() or str(PREFECT_API_URL.value() or "").removesuffix("/api")
+    return f"{root}/runs/flow-run/{run}"
+
+
+def _no_traceback(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Engine execution exited")
 
 

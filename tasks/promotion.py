@@ -8,16 +8,20 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks import answers, champion, documents, gates, images, ledger, packed, records, registry
+from tasks import answers, champion, documents, gates, images, ledger, packed, params, records, registry
 from tasks.documents import Document
 from tasks.gates import Check
 from tasks.metrics import Ints
 from tasks.params import Params
 from tasks.records import Evaluation, Record, sha256_of
 from tasks.stage import UserError
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 TEST = Path("data/split/test.jsonl")
 
@@ -44,6 +48,20 @@ class Evidence(Record):
     @property
     def refusal(self) -> str | None:
         return gates.refusal(self.checks)
+
+
+def settings_of(found: ModelVersion) -> Params:
+    """The settings that the version was made with, as the ledger's commit that its tag `git.sha` names holds them."""
+    from ruamel.yaml import YAML
+
+    sha = found.tags.get("git.sha")
+    text = ledger.show("params.yaml", sha) if sha else None
+    if text is None:
+        raise UserError(
+            f"{found.name} version {found.version}: its tag git.sha names no commit here that holds its params.yaml; "
+            "put that file in place of params.yaml and ask again"
+        )
+    return params.check(YAML(typ="safe", pure=True).load(text), f"params.yaml of {str(sha)[:12]}")
 
 
 def measure(settings: Params, version: str) -> Evidence:
@@ -107,10 +125,10 @@ def _numbers(column: list[str], labels: list[str]) -> Ints:
 
 
 def test_rows(commit: str) -> list[Document]:
-    """The test split here; in a worktree without one, that of the ledger's commit, from DVC's cache."""
-    if TEST.exists():
-        return documents.read(TEST)
+    """The test split that the ledger's commit names: the file here if it is that one, otherwise from DVC's cache."""
     lock = ledger.show("dvc.lock", commit)
+    if TEST.exists() and _md5_of(lock, TEST) in (None, _md5(TEST)):
+        return documents.read(TEST)
     rows = documents.read(_cached(lock, TEST))
     if not any(row.image for row in rows):
         return rows
@@ -125,9 +143,13 @@ def _cached(lock: str | None, out: Path) -> Path:
     path = Path(cache) / "files" / "md5" / md5[:2] / md5[2:] if md5 and cache else None
     if path is None or not path.exists():
         raise UserError(f"{out}: not here and not in DVC's cache; run `dvc pull` or `make run` in the main checkout")
-    if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
+    if _md5(path) != md5:
         raise UserError(f"{path}: DVC's cache holds other bytes than its name says; remove it and `dvc pull`")
     return path
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _md5_of(lock: str | None, out: Path) -> str | None:

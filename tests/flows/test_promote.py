@@ -116,6 +116,24 @@ def test_a_first_champion_must_beat_the_baselines() -> None:
     assert "better than tfidf: +0.000" in state.message
 
 
+def test_a_model_that_params_yaml_is_no_longer_about_is_promoted_by_its_own_settings_and_rolled_back(two: Path) -> None:
+    promote(1, **YES)
+    (two / "params.yaml").write_text(settings(use_case={"name": "tickets"}, gates={"min_gain": 0.9}).model_dump_json())
+    assert promote(2, **YES).is_completed()
+    assert ledger.entries()[0].details["evidence"]["min_gain"] == 0
+    (two / "params.yaml").write_text("use_case: {nam")
+    assert promote(rollback=True).is_completed()
+    assert aliases() == {"champion": 1}
+
+
+def test_a_request_for_a_model_that_params_yaml_is_no_longer_about_is_answered(two: Path) -> None:
+    (two / "params.yaml").write_text(settings(use_case={"name": "tickets"}).model_dump_json())
+    tracking.client().set_model_version_tag(NAME, "2", "promote", "requested")
+    (line,) = watch()
+    assert "the gates are passed, but gates.needs_approval = true" in line
+    assert tags(2)["promote"] == "refused"
+
+
 @pytest.mark.usefixtures("two")
 def test_files_that_changed_in_the_store_are_refused_and_not_run() -> None:
     (stored(2) / "code" / "serving" / "__init__.py").write_text("raise SystemExit('ran what nobody checked')")
@@ -129,15 +147,14 @@ def test_files_that_changed_in_the_store_are_refused_and_not_run() -> None:
 
 
 @pytest.mark.usefixtures("two")
-def test_an_approver_without_a_reason_and_another_models_name_are_the_users_mistake() -> None:
+def test_an_approver_without_a_reason_and_a_name_that_nobody_registered_are_the_users_mistake() -> None:
     from flows.promote import promote as flow
 
     assert (state := promote(1, approve_as="Zoë")).name == "WrongInput", state.message
     assert "has no version 9: it has 1, 2" in promote(9, **YES).message
     assert "version 1 does not bear the alias champion" in promote(1, by_hand=True).message
     assert flow(return_state=True).message == "version: give the number of the version to promote, or rollback"
-    state = flow("other", "1", return_state=True)
-    assert state.message == "--model other: params.yaml here is about movie-reviews"
+    assert "other has no version 1: nothing is registered under that name" in flow("other", "1", return_state=True).message
 
 
 def test_the_command_refuses_with_exit_code_3_and_one_line_where_nobody_can_be_asked(two: Path) -> None:
@@ -158,7 +175,7 @@ def test_a_champion_that_changed_meanwhile_is_never_replaced_on_old_evidence() -
     assert aliases()["champion"] == 1
 
 
-def test_the_test_rows_come_from_dvcs_cache_where_the_split_is_not(two: Path) -> None:
+def test_the_test_rows_come_from_dvcs_cache_where_the_split_is_not_or_is_another(two: Path) -> None:
     split = (two / "data" / "split" / "test.jsonl").rename(two / "cached.jsonl")
     for command in (["init", "-q"], ["add", "-q", "cached.jsonl"]):
         subprocess.run([sys.executable, "-m", "dvc", *command], cwd=two, check=True, capture_output=True)
@@ -167,6 +184,8 @@ def test_the_test_rows_come_from_dvcs_cache_where_the_split_is_not(two: Path) ->
     (two / "dvc.lock").write_text(f"stages:\n  audit:\n    outs:\n    - path: data/split/test.jsonl\n      md5: {md5}\n")
     commit = ledger.append("decision", {})
     (two / "dvc.lock").unlink()
+    assert promotion.test_rows(commit) == use_case.ROWS
+    promotion.TEST.write_text("the rows of another use case")
     assert promotion.test_rows(commit) == use_case.ROWS
     (cached,) = (two / ".dvc" / "cache" / "files").rglob(md5[2:])
     cached.chmod(0o644)
@@ -227,6 +246,7 @@ def test_a_person_sees_the_evidence_approves_in_prefect_and_is_named_in_the_ledg
     run = Deployed(client, 2)
     assert run.execute().name == "Suspended"
     assert "accuracy 0.950 against 0.800" in run.question()
+    assert tags(2)["promote.reason"].endswith(f"/runs/flow-run/{run.id}")
     assert run.answer(approve=True)["status"] == "REJECT"  # no name, no reason
     assert run.answer(approve=True, approver="", reason="")["status"] == "REJECT"
     assert aliases()["champion"] == 1
