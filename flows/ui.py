@@ -58,7 +58,8 @@ def _serve(url: str, started: list[Process]) -> None:
     servers.until_it_answers(f"{mlflow_url}/health", "MLflow", log=_log("mlflow"))
     servers.note("mlflow", {"url": mlflow_url, "pid": started[0].pid})
     print(f"Prefect: {url.removesuffix('/api')}   runs, and forms to start them: {', '.join(deployed)}", file=sys.stderr)
-    print(f"MLflow:  {mlflow_url}   measurements and the model registry", file=sys.stderr)
+    print(f"MLflow:  {mlflow_url}   measurements", file=sys.stderr)
+    print(f"         {mlflow_url}/#/models   the model registry, which MLflow's first page does not show", file=sys.stderr)
     print("Ctrl-C stops both; runs in progress are interrupted and can be continued.", file=sys.stderr)
     _watch_over(started)
 

@@ -119,6 +119,8 @@ def _use(about: About) -> list[str]:
     return [
         "```python",
         "import mlflow",
+        'mlflow.set_tracking_uri("http://127.0.0.1:5000")  # your MLflow: the address that `make ui` prints; without a server,',
+        '# "sqlite:///" and the whole path of mlflow.db in the checkout. Before the promotion: @challenger',
         f'model = mlflow.pyfunc.load_model("models:/{name}@champion")',
         f"model.predict({given})  # a DataFrame: {gives}",
         "```",

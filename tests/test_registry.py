@@ -69,11 +69,12 @@ def test_the_same_model_with_the_same_evaluation_is_one_version_and_one_run() ->
     assert api.get_registered_model(NAME).aliases == {"challenger": 2}
 
 
-def test_a_registered_model_loads_in_another_folder_without_the_project(repo: Path, tmp_path: Path) -> None:
+def test_the_cards_own_lines_load_a_registered_model_in_another_folder_without_the_project(repo: Path, tmp_path: Path) -> None:
     register(settings())
+    card = (stored(1) / "records" / "model_card.md").read_text()
+    lines = card.partition("```python\n")[2].partition("```")[0].replace("@champion", "@challenger")
     script = (
-        "import sys, mlflow, pandas as pd\n"
-        f"model = mlflow.pyfunc.load_model('models:/{NAME}@challenger')\n"
+        lines.replace("http://127.0.0.1:5000", f"sqlite:///{repo}/mlflow.db") + "import sys, pandas as pd\n"
         "for given in (['word1 was said', 'word2 was said'], pd.DataFrame({'review': ['word1 was said', 'word2 was said']})):\n"
         "    out = model.predict(given)\n"
         "    print(list(out.columns), list(out.label), [round(float(x), 3) for x in out.probability_positive])\n"
@@ -83,7 +84,7 @@ def test_a_registered_model_loads_in_another_folder_without_the_project(repo: Pa
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
-        env=env | {"MLFLOW_TRACKING_URI": f"sqlite:///{repo}/mlflow.db"},
+        env=env,
         capture_output=True,
         text=True,
     )
