@@ -24,7 +24,7 @@ SECONDS_BETWEEN_LINES = 15.0
 def say(line: str, where: str = "") -> None:
     """To the log of the flow or task run, and to the terminal."""
     get_run_logger().info(line)
-    log.info(f"{where}: {line}" if where else line)
+    log.info(line if not where or line.startswith(f"{where}: ") else f"{where}: {line}")
 
 
 class Ahead:
@@ -38,9 +38,8 @@ class Ahead:
         """Show one line: where the stage is, its time left, and that of the whole run as far as it is known."""
         parts = [f"[{self.total - len(self.stages) + 1} of {self.total}] {stage}"]
         if told:
-            parts.append(
-                f"{told['what']}: {told['done']:,.0f} of {told['total']:,.0f} {told['unit']} {told.get('note', '')}".strip()
-            )
+            note = f" ({told['note']})" if told.get("note") else ""
+            parts.append(f"{told['what']}: {told['done']:,.0f} of {told['total']:,.0f} {told['unit']}{note}")
         left = self._left(stage, told.get("eta_seconds") if told else None)
         log.debug(" · ".join(parts + ([left] if left else [])))
 
@@ -56,8 +55,8 @@ class Ahead:
         known = [seconds for seconds in [eta, *later] if seconds is not None]
         if not known:
             return ""
-        sure = eta is not None and len(known) == 1 + len(later)
-        return f"{'about' if sure else 'at least'} {duration(sum(known))} left"
+        measured = eta is not None and not later
+        return f"about {duration(sum(known))} left{'' if measured else ', going by earlier runs'}"
 
     def _last(self) -> dict[str, float]:
         try:
@@ -79,7 +78,7 @@ class Terminal(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._watched = sys.stderr.isatty()
-        self._said = time.monotonic()
+        self._said, self._last = time.monotonic(), ""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -87,8 +86,8 @@ class Terminal(logging.Handler):
             self._write(text, end="\n")
         elif self._watched:
             self._write(text[:119], end="")
-        elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
+        elif text != self._last and time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
+            self._said, self._last = time.monotonic(), text
             self._write(text, end="\n")
 
     def _write(self, text: str, end: str) -> None:

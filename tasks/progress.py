@@ -38,7 +38,8 @@ class Progress:
 
     def _print(self, done: float, eta: float | None, note: str) -> None:
         left = "" if eta is None else f", {eta:.0f} s left"
-        print(f"{self.what}: {done:,.0f} of {self.total:,.0f} {self.unit}{left} {note}".rstrip(), file=sys.stderr)
+        about = f" ({note})" if note else ""
+        print(f"{self.what}: {done:,.0f} of {self.total:,.0f} {self.unit}{about}{left}", file=sys.stderr)
 
     def _tell(self, path: str, done: float, eta: float | None, note: str) -> None:
         line = {"done": done, "total": self.total, "unit": self.unit, "what": self.what, "eta_seconds": eta, "note": note}
