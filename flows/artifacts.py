@@ -13,7 +13,7 @@ from flows import servers
 from flows.terminal import artifact_key
 from tasks import records
 from tasks.params import Params
-from tasks.records import Cell, Decision, Flip, Option, Pilot, Span
+from tasks.records import Cell, Decision, Option, Pilot, Span
 from tasks.report import words
 
 MLFLOW_PORT = 5000
@@ -56,7 +56,7 @@ def page(name: str, record: Decision) -> str:
         *(_row(option) for option in record.branches),
         "",
         "**What would change it**",
-        *_flips(record.flips),
+        *_flips(record),
         "",
         f"**Rule of thumb**: {record.rule_of_thumb.says}, which {'agrees' if record.rule_of_thumb.agrees else 'disagrees'}: "
         f"{record.rule_of_thumb.reason}",
@@ -64,14 +64,15 @@ def page(name: str, record: Decision) -> str:
     return "\n".join(lines)
 
 
-def _flips(flips: list[Flip]) -> list[str]:
+def _flips(record: Decision) -> list[str]:
     """A line for each setting that changes the verdict, with its value now; then those that change nothing."""
     lines = [
-        f"- **{words.constraint(flip.constraint)}**, now {words.amount(flip.constraint, flip.now)}: {words.mind([flip])}"
-        for flip in flips
+        f"- **{words.constraint(flip.constraint)}**, now {words.amount(flip.constraint, flip.now)}: "
+        + words.mind(record.model_copy(update={"flips": [flip]}))
+        for flip in record.flips
         if flip.at is not None
     ]
-    idle = dict.fromkeys(words.constraint(flip.constraint) for flip in flips if flip.at is None)
+    idle = dict.fromkeys(words.constraint(flip.constraint) for flip in record.flips if flip.at is None)
     return lines + ([f"- No value that was tried, on one side at least: {', '.join(idle)}"] if idle else [])
 
 

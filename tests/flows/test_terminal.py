@@ -55,7 +55,8 @@ def test_what_would_change_the_verdict_names_setting_value_and_new_verdict() -> 
         Flip(constraint="target", now=0.8, at=0.76, to_branch="probe", to_status="chosen", side="below", note="decided again"),
         Flip(constraint="max_model_gb", now=None, at=None, to_branch=None, side="below", note="none"),
     ]
-    assert artifacts._flips(flips) == [
+    record = use_case.decision().model_copy(update={"flips": flips})
+    assert artifacts._flips(record) == [
         "- **Target**, now 80.0%: a target of 76.0% or less (linear probe).",
         "- No value that was tried, on one side at least: Largest model",
     ]
