@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks import ledger, registry, tracking
+from tasks import ledger, registry, tracking, workspace
 from tasks.registry import set_alias
 from tasks.stage import Refused
 
@@ -122,7 +122,7 @@ def _say_of(move: ledger.Entry, name: str) -> None:
 
 def _move(name: str, version: str, instead_of: str | None, what: str, entry: dict[str, Any]) -> str:
     """Check, sign, then tags, the alias last; alone. A crash between is completed by `settle`."""
-    with tracking.locked("registry"):
+    with workspace.locked("registry"):
         while True:
             tip, now = ledger.tip(), current(name)
             if (now.version if now else None) != instead_of:

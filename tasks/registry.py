@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from tasks import gates, ledger, model_card, packed, records, runs, tracking
+from tasks import gates, ledger, model_card, packed, records, runs, tracking, workspace
 from tasks.model_card import About
 from tasks.params import Params
 from tasks.records import Plan, sha256_of, sha256_of_file
@@ -49,7 +49,7 @@ def register(settings: Params) -> Registered | None:
     if reason := unfit(about, packed.manifest(packed.MODEL)):
         raise Refused(f"not registered: {reason}")
     where, parent = tracking.parent_of(settings)
-    with tracking.locked("registry"):
+    with workspace.locked("registry"):
         api, name = tracking.client(), settings.use_case.name
         known = _known(api, name, about)
         if known is None:

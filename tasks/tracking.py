@@ -7,14 +7,11 @@ line, exit code 0.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import math
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,6 +19,7 @@ from urllib.parse import urlsplit
 from tasks import ledger, params, records, runs, stage, workspace
 from tasks.params import Params
 from tasks.runs import RESULTS, Run
+from tasks.workspace import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -107,14 +105,6 @@ def experiment(api: MlflowClient, name: str) -> str:
     place = (workspace.main_checkout() / "mlartifacts" / name).as_uri() if here else None
     tags = {"mlflow.experimentKind": "custom_model_development"}
     return str(api.create_experiment(name, artifact_location=place, tags=tags))
-
-
-@contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Wait for, and hold, a lock that all worktrees of this repository share; the system frees it with the process."""
-    with (workspace.shared() / f"{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _digest(planned: list[Run]) -> str:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks import caps, documents, launch, machine, params, records, stage, tracking, workspace
+from tasks import caps, documents, launch, machine, params, records, stage, workspace
 from tasks.records import Measured, Plan, Training, sha256_of
 from tasks.stage import Interrupted, UserError
 
@@ -24,7 +24,7 @@ def main(plan: Path, rows: Path, model: Path, record: Path) -> None:
         _nothing_to_do(wanted, model, record)
         return
     key = sha256_of([wanted.model_dump(mode="json"), documents.sha256(documents.read(rows))])
-    with tracking.locked(f"train-{key[:12]}"):  # two worktrees may train the same at once; they share the run's folder
+    with workspace.locked(f"train-{key[:12]}"):  # two worktrees may train the same at once; they share the run's folder
         _train(workspace.shared() / "runs" / key, wanted, rows, model, record)
 
 

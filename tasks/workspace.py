@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +18,14 @@ def shared() -> Path:
     folder = _git_path("--git-common-dir") / "crossover"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Wait for, and hold, a lock that all worktrees of this repository share; the system frees it with the process."""
+    with (shared() / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @cache
