@@ -265,12 +265,10 @@ def _by_target(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict
         return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
     reason = "the best of those that no limit excludes" if best == ties[0] else _tie(best, ties, case)
     if best == ties[0] and len(ties) > 1:
-        reason += "; those that the noise does not tell from it are no cheaper"
+        reason += ", and what ties with it within the noise is no cheaper"
     if metric.target is not None:
         said = formats.score(metric.target, metric.name)
-        reason += (
-            f"; no option reaches {said} with a chance of at least {MEETS:.0%}, which is what counts as meeting the target"
-        )
+        reason += f"; none is at least {MEETS:.0%} sure to reach the target, {said}"
     return _take(terms[best], reason)
 
 
