@@ -244,7 +244,7 @@ def test_no_probability_without_a_common_rung() -> None:
 
 
 def test_choosing_among_nothing_but_refused_curves_says_so() -> None:
-    with pytest.raises(ValueError, match="no curve can be foretold"):
+    with pytest.raises(ValueError, match="no curve can be predicted"):
         choose([Curve([], [])], 100)
 
 
