@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from tasks import champion, ledger, promotion, registry, tracking
 from tasks.stage import UserError
@@ -124,14 +125,6 @@ def test_a_model_that_params_yaml_is_no_longer_about_is_promoted_by_its_own_sett
     (two / "params.yaml").write_text("use_case: {nam")
     assert promote(rollback=True).is_completed()
     assert aliases() == {"champion": 1}
-
-
-def test_a_request_for_a_model_that_params_yaml_is_no_longer_about_is_answered(two: Path) -> None:
-    (two / "params.yaml").write_text(settings(use_case={"name": "tickets"}).model_dump_json())
-    tracking.client().set_model_version_tag(NAME, "2", "promote", "requested")
-    (line,) = watch()
-    assert "the gates are passed, but gates.needs_approval = true" in line
-    assert tags(2)["promote"] == "refused"
 
 
 @pytest.mark.usefixtures("two")
@@ -284,6 +277,13 @@ def test_an_approval_counts_only_for_the_evidence_that_was_shown(client: SyncPre
 
 
 @pytest.fixture
+def undeployed(client: SyncPrefectClient) -> None:
+    """Nobody's deployment of `promote` is on the server, so that a watch starts it in its own process."""
+    for deployment in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=["promote"]))):
+        client.delete_deployment(deployment.id)
+
+
+@pytest.fixture
 def unattended(two: Path) -> Path:
     """No approval needed, so that a watch without a deployment can promote."""
     params = settings(gates={"needs_approval": False}).model_dump_json()
@@ -291,7 +291,7 @@ def unattended(two: Path) -> Path:
     return two
 
 
-@pytest.mark.usefixtures("unattended")
+@pytest.mark.usefixtures("unattended", "undeployed")
 def test_a_promotion_asked_for_in_mlflow_is_done_or_refused_once() -> None:
     tracking.client().set_model_version_tag(NAME, "2", "promote", "requested")
     (line,) = watch()
@@ -302,7 +302,7 @@ def test_a_promotion_asked_for_in_mlflow_is_done_or_refused_once() -> None:
     assert watch() == []
 
 
-@pytest.mark.usefixtures("unattended")
+@pytest.mark.usefixtures("unattended", "undeployed")
 def test_an_alias_set_by_hand_stays_if_it_passes_and_goes_back_if_not() -> None:
     hand_set(1)
     assert "version 1 was made champion by hand, the ledger says None; movie-reviews version 1 is champion" in watch()[0]
@@ -316,7 +316,16 @@ def test_an_alias_set_by_hand_stays_if_it_passes_and_goes_back_if_not() -> None:
     assert watch() == []
 
 
-@pytest.mark.usefixtures("two")
+@pytest.mark.usefixtures("undeployed")
+def test_a_request_for_a_model_that_params_yaml_is_no_longer_about_is_answered(two: Path) -> None:
+    (two / "params.yaml").write_text(settings(use_case={"name": "tickets"}).model_dump_json())
+    tracking.client().set_model_version_tag(NAME, "2", "promote", "requested")
+    (line,) = watch()
+    assert "the gates are passed, but gates.needs_approval = true" in line
+    assert tags(2)["promote"] == "refused"
+
+
+@pytest.mark.usefixtures("two", "undeployed")
 def test_a_first_champion_set_by_hand_that_fails_loses_the_alias() -> None:
     use_case.trained(20)
     registry.register(settings())
