@@ -254,7 +254,7 @@ def _quoted(said: Any, meant: Any, key: str = "") -> Iterator[str]:
 def _line(where: str, mistake: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        return f"{where}: {key}: no such setting; remove it or mend its name"
+        return f"{where}: {key}: no such setting; remove it or correct its name"
     message, shown = str(mistake["msg"]).removeprefix("Value error, "), mistake["input"]
     if mistake["type"] == "string_pattern_mismatch":
         message = PATTERNS.get(key, message)

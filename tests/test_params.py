@@ -30,7 +30,7 @@ def test_every_setting_has_a_description_for_the_form() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("budget: 3", "budget: no such setting; remove it or mend its name"),
+        ("budget: 3", "budget: no such setting; remove it or correct its name"),
         (
             "data: {max_rows: many}",
             "data.max_rows = many: Input should be a valid integer, unable to parse string as an integer",
