@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import ledger, registry, tracking, workspace
 from tasks.registry import set_alias
-from tasks.stage import Refused
+from tasks.stage import Refused, UserError
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -72,6 +72,8 @@ def promote(found: ModelVersion, instead_of: str | None, details: dict[str, Any]
 def roll_back(name: str, details: dict[str, Any]) -> tuple[str, str, str]:
     """Back to the champion before; gives the version left, the version in use again, and the ledger's commit."""
     stack = signed(name)
+    if not stack:
+        raise UserError(f"{name}: no model of this name has ever been champion here, by the ledger")
     if len(stack) < 2:
         raise Refused(f"{name}: there is no earlier champion to go back to")
     left, back = stack[-1].version, stack[-2].version

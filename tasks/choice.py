@@ -265,7 +265,7 @@ def _by_target(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict
         return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
     reason = "the best of those that no limit excludes" if best == ties[0] else _tie(best, ties, case)
     if best == ties[0] and len(ties) > 1:
-        reason += ", and what ties with it within the noise is no cheaper"
+        reason += ", and what ties with it is no cheaper"
     if metric.target is not None:
         said = formats.score(metric.target, metric.name)
         reason += f"; none is at least {MEETS:.0%} sure to reach the target, {said}"

@@ -62,8 +62,12 @@ def _size(data: Path) -> str:
 
 def base_models() -> Iterator[Finding]:
     try:
+        named = params.load().candidates
+    except UserError:  # said beside params.yaml already
+        named = []
+    try:
         always = [name for name, entry in shelf.entries().items() if not entry.on_demand]
-        wanted = list(dict.fromkeys([*params.load().candidates, *always]))
+        wanted = list(dict.fromkeys([*named, *always]))
         for name in wanted:
             shelf.folder(name)
     except UserError as error:

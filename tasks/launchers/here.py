@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from typing import Any
 
 from tasks.launch import Spec
@@ -45,13 +46,17 @@ def alive(handle: dict[str, Any]) -> bool:
 
 
 def cancel(handle: dict[str, Any]) -> None:
-    """SIGTERM to the process group, 30 s to save a checkpoint, then SIGKILL."""
+    """SIGTERM to the process group, 30 s for the command to save a checkpoint, then SIGKILL to what is left of the group."""
+    if not alive(handle):
+        return
     deadline = time.monotonic() + SECONDS_TO_SAVE
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        if alive(handle):
-            os.killpg(handle["pid"], signum)
-        while alive(handle) and (signum == signal.SIGKILL or time.monotonic() < deadline):
-            time.sleep(0.05)
+    os.killpg(handle["pid"], signal.SIGTERM)
+    while alive(handle) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with suppress(ProcessLookupError):  # nothing is left
+        os.killpg(handle["pid"], signal.SIGKILL)
+    while alive(handle):
+        time.sleep(0.05)
 
 
 def _started(pid: int) -> str | None:

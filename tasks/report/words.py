@@ -135,7 +135,8 @@ def _expected(option: Option, decision: Decision) -> str:
     if option.first_year_usd:
         text += f", for about {first_year(option)} on average in the first year"
     if option.hours:
-        text += f", after about {formats.duration(option.hours.value)} of training"
+        seconds = formats.duration(option.hours.value)
+        text += f", after {f'less than {seconds[1:]}' if seconds.startswith('<') else f'about {seconds}'} of training"
     return text + "."
 
 
@@ -219,13 +220,13 @@ def curves_heading(decision: Decision) -> str:
         known = [o for o in options if o.predicted.value is not None]
         best = max(known, key=lambda o: decision.metric.points(o.predicted.value, 0.0), default=options[0])
         return f"{_name(best)} is predicted to do best with the data you have"
-    likely = [o for o in options if (o.p_target or 0.0) >= LIKELY]
+    likely = [o for o in options if (o.p_target or 0.0) >= LIKELY and not o.excluded_by]
     said = formats.score(target, decision.metric.name).replace(".0%", "%")
     if not likely:
-        return f"No option is likely to reach {said} with the data you have"
+        return f"No option within the limits is likely to reach {said} with the data you have"
     if len({o.branch for o in likely}) == 1:
-        return f"Only {_name(likely[0])} is likely to reach {said} with the data you have"
-    return f"{_count(len(likely)).capitalize()} of {_count(len(options))} options are likely to reach {said}"
+        return f"Only {_name(likely[0])} will more likely than not reach {said} with the data you have"
+    return f"{_count(len(likely)).capitalize()} of {_count(len(options))} options will more likely than not reach {said}"
 
 
 def table_heading(decision: Decision) -> str:

@@ -148,6 +148,7 @@ def test_an_approver_without_a_reason_and_a_name_that_nobody_registered_are_the_
     assert "version 1 does not bear the alias champion" in promote(1, by_hand=True).message
     assert flow(return_state=True).message == "version: give the number of the version to promote, or rollback"
     assert "other has no version 1: nothing is registered under that name" in flow("other", "1", return_state=True).message
+    assert "other: no model of this name has ever been champion" in flow("other", rollback=True, return_state=True).message
 
 
 def test_the_command_refuses_with_exit_code_3_and_one_line_where_nobody_can_be_asked(two: Path) -> None:
