@@ -314,13 +314,13 @@ def _value(terms: Terms) -> float:
 def _cheapest(options: list[int], terms: list[Terms], merit: dict[int, float]) -> int:
     """Of those that cost as little as the cheapest, as far as is known, the one with the greatest merit."""
     least = min(options, key=lambda i: _cheap(terms[i]))
-    same = [i for i in options if not cheaper(terms[least], terms[i])]
+    same = [i for i in options if not cheaper(terms[least].mean_year, terms[i].mean_year)]
     return min(same, key=lambda i: (-round(merit[i], 6), UNDONE.index(terms[i].outlook.pair.branch), _cheap(terms[i])))
 
 
-def cheaper(a: Terms, b: Terms) -> bool:
-    """The first year of a costs less than that of b, by more than SAME_COST."""
-    return b.mean_year - a.mean_year > max(0.01, SAME_COST * b.mean_year)
+def cheaper(usd: float, other_usd: float) -> bool:
+    """The first is less than the other, by more than SAME_COST."""
+    return other_usd - usd > max(0.01, SAME_COST * other_usd)
 
 
 def _cheap(terms: Terms) -> tuple[float, int, str]:
@@ -360,7 +360,7 @@ def _tie(best: int, ties: list[int], case: Case) -> str:
 def _saves(best: int, others: list[int], case: Case, merit: str) -> str:
     """What sets the option apart from the others that would do."""
     terms = case.terms()
-    if all(cheaper(terms[best], terms[i]) for i in others if i != best):
+    if all(cheaper(terms[best].mean_year, terms[i].mean_year) for i in others if i != best):
         return "the cheapest of those"
     return f"the {merit} of the cheapest of those"
 

@@ -84,7 +84,7 @@ def terms(outlook: Outlook, hardware: Hardware, team: Team, objective: Objective
     serving = _serving_hours(outlook, objective)
     if serving:
         parts["serving"] = serving * price / _count(hardware)
-    kw = kilowatts(hardware)
+    kw = _kilowatts(hardware)
     if kw and hardware.usd_per_kwh and needs.hours is not None:
         parts["electricity"] = hardware.usd_per_kwh * kw * (needs.hours * _count(hardware) * (tries + updates) + serving)
     return Terms(
@@ -151,7 +151,7 @@ def _count(hardware: Hardware) -> int:
     return hardware.count if hardware.gpu else 1
 
 
-def kilowatts(hardware: Hardware) -> float | None:
+def _kilowatts(hardware: Hardware) -> float | None:
     """Of one GPU, or of this machine: as declared, or as the data sheet of a known GPU has it."""
     gpu = cost.find_gpu(hardware.gpu) if hardware.gpu else None
     watts = hardware.watts or (gpu.watts if gpu else None)
@@ -240,7 +240,7 @@ def assumed(
         )
     if hardware.usd_per_kwh is None:
         said.append("hardware.usd_per_kwh is empty: electricity is taken to be in the price of an hour.")
-    elif kilowatts(hardware) is None:
+    elif _kilowatts(hardware) is None:
         said.append("hardware.watts is empty: the price of electricity could not be used.")
     if team.usd_per_label is None:
         said.append("team.usd_per_label is empty: more labelled rows are not weighed against their price.")

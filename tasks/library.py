@@ -34,12 +34,9 @@ def past(present: str) -> Iterator[PastPilot]:
 
 def _about(text: str) -> tuple[str | None, list[str]]:
     """Name and branches of the use case whose params.yaml is `text`; (None, []) if it is none."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        settings = params.check(YAML(typ="safe", pure=True).load(text), "")
-    except (YAMLError, stage.UserError):
+        settings = params.of_text(text, "")
+    except stage.UserError:
         return None, []
     return settings.use_case.name, list(settings.pilots.branches)
 

@@ -228,6 +228,11 @@ def load(path: Path = Path("params.yaml")) -> Params:
     return settings
 
 
+def of_text(text: str, where: str) -> Params:
+    """The settings that a params.yaml held, which is no file here: as an entry of the ledger has it. Raises as `load` does."""
+    return check(_parsed(text, where), where)
+
+
 def check(values: Any, where: str) -> Params:
     """`values` as Params; `where` names their source in the message of the UserError."""
     try:
@@ -264,12 +269,23 @@ def _line(where: str, mistake: dict[str, Any]) -> str:
 
 
 def _read(path: Path) -> Any:
+    try:
+        return _parsed(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; run from the top folder of the project") from None
+    except UnicodeDecodeError as error:
+        raise UserError(_not_yaml(str(path), error)) from None
+
+
+def _parsed(text: str, where: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; run from the top folder of the project") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise UserError(_not_yaml(where, error)) from None
+
+
+def _not_yaml(where: str, error: Exception) -> str:
+    return f"{where}: not valid YAML: {' '.join(str(error).split())}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from tasks.documents import Document
 from tasks.gates import Check
 from tasks.metrics import Ints
 from tasks.params import Params
-from tasks.records import Evaluation, Record, sha256_of
+from tasks.records import Evaluation, Record, md5_of_file, sha256_of
 from tasks.stage import UserError
 
 if TYPE_CHECKING:
@@ -52,8 +51,6 @@ class Evidence(Record):
 
 def settings_of(found: ModelVersion) -> Params:
     """The settings that the version was made with, as the ledger's commit that its tag `git.sha` names holds them."""
-    from ruamel.yaml import YAML
-
     sha = found.tags.get("git.sha")
     text = ledger.show("params.yaml", sha) if sha else None
     if text is None:
@@ -61,7 +58,7 @@ def settings_of(found: ModelVersion) -> Params:
             f"{found.name} version {found.version}: its tag git.sha names no commit here that holds its params.yaml; "
             "put that file in place of params.yaml and ask again"
         )
-    return params.check(YAML(typ="safe", pure=True).load(text), f"params.yaml of {str(sha)[:12]}")
+    return params.of_text(text, f"params.yaml of {str(sha)[:12]}")
 
 
 def measure(settings: Params, version: str) -> Evidence:
@@ -127,7 +124,7 @@ def _numbers(column: list[str], labels: list[str]) -> Ints:
 def test_rows(commit: str) -> list[Document]:
     """The test split that the ledger's commit names: the file here if it is that one, otherwise from DVC's cache."""
     lock = ledger.show("dvc.lock", commit)
-    if TEST.exists() and _md5_of(lock, TEST) in (None, _md5(TEST)):
+    if TEST.exists() and _md5_of(lock, TEST) in (None, md5_of_file(TEST)):
         return documents.read(TEST)
     rows = documents.read(_cached(lock, TEST))
     if not any(row.image for row in rows):
@@ -143,13 +140,9 @@ def _cached(lock: str | None, out: Path) -> Path:
     path = Path(cache) / "files" / "md5" / md5[:2] / md5[2:] if md5 and cache else None
     if path is None or not path.exists():
         raise UserError(f"{out}: not here and not in DVC's cache; run `dvc pull` or `make run` in the main checkout")
-    if _md5(path) != md5:
+    if md5_of_file(path) != md5:
         raise UserError(f"{path}: DVC's cache holds other bytes than its name says; remove it and `dvc pull`")
     return path
-
-
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _md5_of(lock: str | None, out: Path) -> str | None:

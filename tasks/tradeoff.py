@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.choice import SAME_COST, Case, Choice
+from tasks.choice import Case, Choice, cheaper
 from tasks.first_year import Terms
 from tasks.records import Trade
 
@@ -36,11 +36,11 @@ def tradeoff(case: Case, chosen: Choice) -> list[Trade]:
 
 
 def _front(points: list[_Point]) -> list[_Point]:
-    """Those that no other beats or equals in both, by cost; costs within SAME_COST are equal."""
+    """Those that no other beats or equals in both, by cost; costs of which neither is `cheaper` are equal."""
     front: list[_Point] = []
     for point in sorted(points, key=lambda p: (p.usd, -p.points)):
         if not front or point.points > front[-1].points:
-            while front and front[-1].terms and point.usd - front[-1].usd <= max(0.01, SAME_COST * point.usd):
+            while front and front[-1].terms and not cheaper(front[-1].usd, point.usd):
                 front.pop()
             front.append(point)
     return front

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from tasks.audit.rows import REASONS, Row, checked, count, without_reused_ids
 from tasks.audit.table import Rejected, Table
 from tasks.documents import Document, sha256
 from tasks.params import Data
-from tasks.records import Audit, Split
+from tasks.records import Audit, Split, md5_of_file
 from tasks.stage import UserError
 
 ROWS_LEAST = 30
@@ -76,7 +75,7 @@ def _split(
     test = [d for d in everything if d.group in tested]
     learned = [i for i, group in enumerate(groups) if group not in tested]
     places = set(learned)
-    facts = {"path": str(table.path), "bytes": table.path.stat().st_size, "data_md5": _md5(table.path)} | counts
+    facts = {"path": str(table.path), "bytes": table.path.stat().st_size, "data_md5": md5_of_file(table.path)} | counts
     facts |= _sizes(kept, looks)
     facts |= {
         "format": table.format,
@@ -124,11 +123,6 @@ def _sizes(kept: list[Distinct], looks: list[Seen]) -> dict[str, Any]:
         "height": summary.lengths(image.height for image in looks),
         "images_reduced": sum(image.reduced for image in looks),
     }
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _uses(table: Table, data: Data) -> dict[str, str]:
