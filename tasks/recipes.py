@@ -84,8 +84,12 @@ def _causal_baseline(_n: int) -> dict[str, Any]:
     return ngram | {"analyzers": ["word", "char"], "max_terms": 100_000}
 
 
+ANSWERS = {"answers_within": 0.99}
+"""A model's answers are cut at the length within which this share of the training rows' answers stays."""
+
+
 def _causal_prompt(_n: int) -> dict[str, Any]:
-    return {"shots": [0, 4], "system": None}
+    return {"shots": [0, 4], "system": None} | ANSWERS
 
 
 def _causal(learning_rate: float, epochs: int) -> dict[str, Any]:
@@ -102,7 +106,7 @@ def _causal(learning_rate: float, epochs: int) -> dict[str, Any]:
         "schedule": "cosine",
         "warmup_share": 0.05,
         "optimizer": "adamw",
-    }
+    } | ANSWERS
 
 
 def _chat(preference_rate: float) -> dict[str, Any]:

@@ -8,14 +8,15 @@ answer, for models that were never taught to end one), `first` (the token before
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import Message, Prompt, by_length, quiet
-from .scoring import Ids, Question, first_token, options, plain_ids, texts
+from .scoring import Ids, Question, can_share, first_token, options, plain_ids, shared_past, texts
 
-TOKENS_A_BATCH = 4096  # prompts and answers, with padding: what the cache holds
+TOKENS_A_BATCH = 16_384  # prompts and answers, with padding: what the cache holds
 
 
 class Causal:
@@ -32,10 +33,13 @@ class Causal:
         """Prompts cut on the left so far, because they were too long."""
 
     def answers(self, prompts: Sequence[Prompt]) -> list[str]:
+        """One for each prompt. What all prompts begin with (the examples of few shot, say) is read once."""
         ids = [self._fitting(self._prompt_ids(prompt), self.max_new_tokens) for prompt in prompts]
-        out = [""] * len(ids)
-        for rows in by_length([len(row) + self.max_new_tokens for row in ids], TOKENS_A_BATCH):
-            for row, answer in zip(rows, self._generate([ids[row] for row in rows]), strict=True):
+        sizes, out = [len(row) + self.max_new_tokens for row in ids], [""] * len(ids)
+        past = self._shared(ids, max(sizes, default=0))
+        for rows in by_length(sizes, TOKENS_A_BATCH):
+            made = self._generate([ids[row] for row in rows], copy.deepcopy(past))
+            for row, answer in zip(rows, made, strict=True):
                 out[row] = answer
         return out
 
@@ -78,16 +82,26 @@ class Causal:
         self.cut += len(ids) > room
         return ids[-room:]
 
-    def _generate(self, prompts: list[Ids]) -> list[str]:
-        """One batch, padded on the left; an answer ends at an end mark or a stop."""
+    def _shared(self, prompts: list[Ids], longest: int) -> Any:
         import torch
 
-        longest = max(map(len, prompts))
-        ids = torch.tensor([[self.ends[0]] * (longest - len(row)) + row for row in prompts])
-        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in prompts])
-        stops: dict[str, Any] = {"stop_strings": self.stop, "tokenizer": self.tokenizer} if self.stop else {}
         with torch.inference_mode():
-            made = self.model.generate(ids, attention_mask=mask, **stops)
+            return shared_past(self.model, prompts) if can_share(self.model, longest) else None
+
+    def _generate(self, prompts: list[Ids], past: Any) -> list[str]:
+        """One batch, padded on the left of what is not read yet; an answer ends at an end mark or a stop."""
+        import torch
+
+        longest, read = max(map(len, prompts)), 0
+        more: dict[str, Any] = {"stop_strings": self.stop, "tokenizer": self.tokenizer} if self.stop else {}
+        if past is not None:
+            read = past.get_seq_length()
+            past.batch_repeat_interleave(len(prompts))
+            more["past_key_values"] = past
+        ids = torch.tensor([row[:read] + [self.ends[0]] * (longest - len(row)) + row[read:] for row in prompts])
+        mask = torch.tensor([[1] * read + [0] * (longest - len(row)) + [1] * (len(row) - read) for row in prompts])
+        with torch.inference_mode():
+            made = self.model.generate(ids, attention_mask=mask, **more)
         return [self._text(row) for row in made[:, longest:].tolist()]
 
     def _text(self, ids: Ids) -> str:

@@ -57,11 +57,12 @@ def options(model: Any, questions: Sequence[Question]) -> list[list[float]]:
     """The log-probability of each option of each question, given its prefix."""
     import torch
 
-    if not _can_branch(model, questions):
+    longest = max((len(q.prefix) + max(map(len, q.options)) for q in questions), default=0)
+    if not can_share(model, longest):
         return [_one_by_one(model, q) for q in questions]
     out: list[list[float]] = [[] for _ in questions]
     with torch.inference_mode(), _plain_attention(model, max((len(q.prefix) for q in questions), default=0)):
-        past = _past(model, questions)
+        past = shared_past(model, [q.prefix for q in questions])
         read = 0 if past is None else past.get_seq_length()
         sizes = [len(q.prefix) - read + sum(len(o) - 1 for o in q.options) for q in questions]
         for rows in by_length(sizes, TOKENS_A_BATCH):
@@ -71,9 +72,9 @@ def options(model: Any, questions: Sequence[Question]) -> list[list[float]]:
     return out
 
 
-def _can_branch(model: Any, questions: Sequence[Question]) -> bool:
+def can_share(model: Any, longest: int) -> bool:
+    """Can rows of up to `longest` tokens follow one beginning that was read before them?"""
     config = model.config.get_text_config()
-    longest = max((len(q.prefix) + max(map(len, q.options)) for q in questions), default=0)
     alibi = getattr(config, "alibi", False) or config.model_type in ("bloom", "mpt")
     return not (
         alibi or getattr(model, "_is_stateful", False) or longest > (getattr(config, "sliding_window", None) or longest)
@@ -87,17 +88,16 @@ def _one_by_one(model: Any, q: Question) -> list[float]:
         return [_sums(model, [[*q.prefix, *option[:-1]]], [option])[0] for option in q.options]
 
 
-def _past(model: Any, questions: Sequence[Question]) -> Any:
+def shared_past(model: Any, prefixes: Sequence[Ids]) -> Any:
     """The cache of what all prefixes begin with, or None where that is too short to be worth it."""
     import torch
     from transformers import DynamicCache
 
-    prefixes = [q.prefix for q in questions]
     if len(prefixes) < 2:
         return None
     least, most = min(prefixes), max(prefixes)
     same = next((i for i, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))
-    same = min(same, min(map(len, prefixes)) - 1)  # each question keeps a token that foretells its options
+    same = min(same, min(map(len, prefixes)) - 1)  # each keeps a token that foretells what follows it
     if same < SHARED_FROM:
         return None
     made: Any = DynamicCache()

@@ -55,6 +55,17 @@ def test_answers_are_the_likeliest_token_at_each_step_alone_and_in_a_batch(base:
     assert model.answers([]) == []
 
 
+def test_what_all_prompts_begin_with_is_read_once_and_changes_no_answer(base: Path) -> None:
+    examples = [{"role": role, "content": text} for text in TEXTS[:4] for role in ("user", "assistant")]
+    model: Any = serving.load_generator(served(base, chat=True, examples=examples, max_tokens=512))
+    prompts: list[serving.Prompt] = ["hi", "a much longer question, is it?", "which lights?"]
+    read: list[int] = []
+    model.model.model.embed_tokens.register_forward_pre_hook(lambda _layer, given: read.append(given[0].numel()))
+    together, shared = model.answers(prompts), sum(read)
+    assert [model.answers([prompt])[0] for prompt in prompts] == together
+    assert shared < 0.6 * (sum(read) - shared)
+
+
 def test_what_a_base_sets_for_sampling_and_penalties_has_no_effect(base: Path, tmp_path: Path) -> None:
     plain = serving.load_generator(served(base, chat=True)).answers([CHAT])
     other = Path(shutil.copytree(base, tmp_path / "other"))

@@ -8,10 +8,12 @@ come from where the answers stand, never from token ids.) A base without a templ
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks import documents, serving
 from tasks.documents import Document
 from tasks.serving import Message
 from tasks.serving.causal import chat_tokenizer, render, with_system
@@ -107,10 +109,21 @@ def lacks_template(folder: Path) -> bool:
     return chat_tokenizer(folder).chat_template is None
 
 
+def answer_tokens(job: Job, folder: Path) -> int:
+    """What the recipe's `answers_within`, a share, of the job's answers keep within, in tokens and with a mark at the end."""
+    written = [documents.answered(document)[1] for document in job.documents]
+    tokenizer = serving.tokenizer(folder)
+    tokenizer.no_truncation()
+    lengths = sorted(len(encoding.ids) for encoding in tokenizer.encode_batch(written, add_special_tokens=False))
+    return lengths[math.ceil(len(lengths) * job.recipe["answers_within"]) - 1] + 1
+
+
 def describe(folder: Path, job: Job, stop: Sequence[str] = ()) -> None:
-    """Add to a finished folder that it is asked in chats, and the plain template where the base had none."""
+    """Add to a finished folder that it is asked in chats, how long it may answer, and the plain template where the base had
+    none."""
     if lacks_template(folder):
         (folder / TEMPLATE).write_text(PLAIN, encoding="utf-8")
     about = json.loads((folder / "serving.json").read_text(encoding="utf-8"))
     about |= {"chat": True, "system": job.recipe.get("system"), "stop": list(stop)}
+    about["max_new_tokens"] = min(answer_tokens(job, folder), about["max_tokens"] // 2)
     (folder / "serving.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
