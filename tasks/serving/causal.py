@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import Message, Prompt, by_length, quiet
-from .scoring import Ids, Question, can_share, first_token, options, plain_ids, shared_past, texts
+from .scoring import Ids, Question, can_share, first_token, options, plain_ids, read_shared, texts
 
 TOKENS_A_BATCH = 16_384  # prompts and answers, with padding: what the cache holds
 
@@ -83,19 +83,23 @@ class Causal:
         return ids[-room:]
 
     def _shared(self, prompts: list[Ids], longest: int) -> Any:
+        """A cache with what all prompts begin with; None for models that need one of their own kind."""
         import torch
 
+        from .cache import growing
+
+        if not can_share(self.model, longest):
+            return None
         with torch.inference_mode():
-            return shared_past(self.model, prompts) if can_share(self.model, longest) else None
+            return read_shared(self.model, prompts, growing(self.model))
 
     def _generate(self, prompts: list[Ids], past: Any) -> list[str]:
         """One batch, padded on the left of what is not read yet; an answer ends at an end mark or a stop."""
         import torch
 
-        longest, read = max(map(len, prompts)), 0
+        longest, read = max(map(len, prompts)), 0 if past is None else past.get_seq_length()
         more: dict[str, Any] = {"stop_strings": self.stop, "tokenizer": self.tokenizer} if self.stop else {}
         if past is not None:
-            read = past.get_seq_length()
             past.batch_repeat_interleave(len(prompts))
             more["past_key_values"] = past
         ids = torch.tensor([row[:read] + [self.ends[0]] * (longest - len(row)) + row[read:] for row in prompts])

@@ -56,14 +56,15 @@ def first_token(tokenizer: Any) -> int:
 def options(model: Any, questions: Sequence[Question]) -> list[list[float]]:
     """The log-probability of each option of each question, given its prefix."""
     import torch
+    from transformers import DynamicCache
 
     longest = max((len(q.prefix) + max(map(len, q.options)) for q in questions), default=0)
     if not can_share(model, longest):
         return [_one_by_one(model, q) for q in questions]
     out: list[list[float]] = [[] for _ in questions]
     with torch.inference_mode(), _plain_attention(model, max((len(q.prefix) for q in questions), default=0)):
-        past = shared_past(model, [q.prefix for q in questions])
-        read = 0 if past is None else past.get_seq_length()
+        past = read_shared(model, [q.prefix for q in questions], DynamicCache())
+        read = past.get_seq_length()
         sizes = [len(q.prefix) - read + sum(len(o) - 1 for o in q.options) for q in questions]
         for rows in by_length(sizes, TOKENS_A_BATCH):
             scores = _batch(model, [questions[row] for row in rows], copy.deepcopy(past), read)
@@ -88,21 +89,18 @@ def _one_by_one(model: Any, q: Question) -> list[float]:
         return [_sums(model, [[*q.prefix, *option[:-1]]], [option])[0] for option in q.options]
 
 
-def shared_past(model: Any, prefixes: Sequence[Ids]) -> Any:
-    """The cache of what all prefixes begin with, or None where that is too short to be worth it."""
+def read_shared(model: Any, prefixes: Sequence[Ids], cache: Any) -> Any:
+    """The empty `cache` with what all prefixes begin with; as it is, where that is too short to be worth it."""
     import torch
-    from transformers import DynamicCache
 
     if len(prefixes) < 2:
-        return None
+        return cache
     least, most = min(prefixes), max(prefixes)
     same = next((i for i, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))
     same = min(same, min(map(len, prefixes)) - 1)  # each keeps a token that foretells what follows it
-    if same < SHARED_FROM:
-        return None
-    made: Any = DynamicCache()
-    model(torch.tensor([least[:same]]), past_key_values=made, use_cache=True, logits_to_keep=1)
-    return made
+    if same >= SHARED_FROM:
+        model(torch.tensor([least[:same]]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return cache
 
 
 def _batch(model: Any, questions: list[Question], past: Any, read: int) -> list[list[float]]:
@@ -124,8 +122,7 @@ def _batch(model: Any, questions: list[Question], past: Any, read: int) -> list[
             positions[row, at:last], branch[row, at:last] = torch.arange(end, end + last - at), number + 1
             wanted += [(row, at + place, token, number) for place, token in enumerate(option[1:])]
             at = last
-    if past is not None:
-        past.batch_repeat_interleave(len(questions))
+    past.batch_repeat_interleave(len(questions))
     rows, columns, tokens, numbers = torch.tensor(wanted).T
     kept = torch.zeros(ids.shape, dtype=torch.bool)
     kept[rows, columns] = True
@@ -134,8 +131,8 @@ def _batch(model: Any, questions: list[Question], past: Any, read: int) -> list[
             ids,
             attention_mask=_mask(branch, read, model.dtype),
             position_ids=positions,
-            past_key_values=past,
-            use_cache=past is not None,
+            past_key_values=past if read else None,
+            use_cache=read > 0,
         ).logits[0]
     place = (kept.flatten().cumsum(0) - 1).view(kept.shape)[rows, columns]
     logits = logits.float()

@@ -1,9 +1,9 @@
 """How much the learning rate of a language model's recipe matters: bits per byte of held-out texts, by rate.
 
-    python -m tests.benchmarks.learning_rates scratch - 400 0.001 0.003 0.01         branch, base, rows, rates
-    python -m tests.benchmarks.learning_rates lora SmolLM2-135M 200 0.0002 0.0005    two minutes a rate
+    python -m tests.benchmarks.learning_rates data/movie-reviews.jsonl scratch - 400 0.001 0.003    branch, base, rows, rates
+    python -m tests.benchmarks.learning_rates data/metamath.jsonl lora SmolLM2-135M 100 0.0002 0.0005    a minute or two a rate
 
-The texts of the movie reviews, without their labels; all else as the recipe has it. One seed: differences below 0.01 are noise.
+The texts of the file, without labels; all else as the recipe has it. One seed: differences below 0.01 are noise.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from tasks import answers, serving, shelf, trainers
 from tasks.documents import Document, share
 from tasks.recipes import recipe
 
-TEXTS = Path("data/movie-reviews.jsonl")
 TASK = "text-generation"
 HELD_OUT = 200
 
 
-def rows_of() -> list[Document]:
-    lines = [json.loads(line) for line in TEXTS.read_text(encoding="utf-8").splitlines()]
+def rows_of(data: Path) -> list[Document]:
+    lines = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
     return sorted((Document(r["id"], r["text"], "", r["id"]) for r in lines), key=lambda d: share("benchmark", d.id))
 
 
-def measured(branch: str, base: str | None, n: int, rate: float) -> tuple[float, float]:
+def measured(data: Path, branch: str, base: str | None, n: int, rate: float) -> tuple[float, float]:
     """Bits per byte and CPU-seconds of a training on `n` rows."""
-    rows, plan = rows_of(), recipe(branch, TASK, n) | {"learning_rate": rate}
+    rows, plan = rows_of(data), recipe(branch, TASK, n) | {"learning_rate": rate}
     with tempfile.TemporaryDirectory() as place:
         folder, found = Path(place) / "model", shelf.folder(base) if base else None
         took = trainers.train(trainers.Job(branch, plan, found, [], rows[HELD_OUT:][:n], 0, folder, task=TASK))
@@ -38,17 +37,15 @@ def measured(branch: str, base: str | None, n: int, rate: float) -> tuple[float,
 
 
 def main() -> None:
-    if len(sys.argv) < 5:
+    if len(sys.argv) < 6:
         sys.exit(str(__doc__))
-    branch, base, n = sys.argv[1], sys.argv[2].strip("-") or None, int(sys.argv[3])
+    data, branch, base, n = Path(sys.argv[1]), sys.argv[2], sys.argv[3].strip("-") or None, int(sys.argv[4])
     own = recipe(branch, TASK, n).get("learning_rate")
-    for rate in map(float, sys.argv[4:]):
-        bits, seconds = measured(branch, base, n, rate)
+    for rate in map(float, sys.argv[5:]):
+        bits, seconds = measured(data, branch, base, n, rate)
         mark = "  <- the recipe's" if rate == own else ""
-        print(
-            f"{branch}, {base or 'no base'}, {n} rows, rate {rate:g}: {bits:.3f} bits per byte, {seconds:.0f} CPU-s{mark}",
-            flush=True,
-        )
+        what = f"{data.stem}, {branch}, {base or 'no base'}, {n} rows, rate {rate:g}"
+        print(f"{what}: {bits:.3f} bits per byte, {seconds:.0f} CPU-s{mark}", flush=True)
 
 
 if __name__ == "__main__":

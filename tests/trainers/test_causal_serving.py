@@ -66,6 +66,24 @@ def test_what_all_prompts_begin_with_is_read_once_and_changes_no_answer(base: Pa
     assert shared < 0.6 * (sum(read) - shared)
 
 
+def test_the_cache_holds_all_that_was_read_and_is_copied_only_where_room_ends() -> None:
+    import torch
+
+    from tasks.serving.cache import Growing
+
+    torch.manual_seed(0)
+    states = torch.randn(2, 1, 3, 200, 4)  # keys and values, rows, heads, tokens, width
+    layer, places = Growing(), set[int]()
+    layer.update(*states[:, :, :, :5])
+    layer.batch_repeat_interleave(2)
+    for at in range(5, 200):
+        kept = layer.update(*states.repeat(1, 2, 1, 1, 1)[:, :, :, at : at + 1])
+        places.add(kept[0].data_ptr())
+    assert torch.equal(torch.stack(kept), states.repeat(1, 2, 1, 1, 1))
+    assert layer.get_seq_length() == 200
+    assert len(places) < 20
+
+
 def test_what_a_base_sets_for_sampling_and_penalties_has_no_effect(base: Path, tmp_path: Path) -> None:
     plain = serving.load_generator(served(base, chat=True)).answers([CHAT])
     other = Path(shutil.copytree(base, tmp_path / "other"))
