@@ -29,8 +29,8 @@ doctor: ## what is missing or does not fit, and how to mend it
 	@[ -x .venv/bin/python ] || { echo "missing  packages: make install" >&2; exit 2; }
 	@python -m tasks.doctor
 
-bench: install .venv/dev ## measure Crossover against the usual tools, into benchmarks.json
-	@python -m tests.benchmarks benchmarks.json
+bench: install .venv/references ## measure Crossover against the usual tools, into benchmarks.json
+	@PYTHONPATH=.venv/references python -m tests.benchmarks benchmarks.json
 
 examples: install ## run every example, train its branches in full, tell whether the verdict was right (NAMES="emoji metamath")
 	@python -m tests.benchmarks.examples $(NAMES)
@@ -51,6 +51,9 @@ lock: .venv/dev ## resolve the dependencies anew, keeping what still fits (to up
 # torch stays out: its version stands in pyproject.toml, its build (CPU or CUDA) is the choice of whoever installs it.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" --excludes .venv/torch
+
+.venv/references: .venv/dev tests/benchmarks/references.txt
+	@uv pip install --quiet --no-deps --target $@ --requirement tests/benchmarks/references.txt && touch $@
 
 .venv/packages: requirements.lock infra/install.sh
 	@infra/install.sh packages && touch $@

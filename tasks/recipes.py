@@ -73,7 +73,8 @@ def _scratch(n: int) -> dict[str, Any]:
 #   (thinkingmachines.ai/blog/lora). Not measured.
 # `continued` 1e-4: our guess, between `full` and pretraining's own. Not measured.
 # `scratch` 1e-3: measured on 400 rows, one seed; bits per byte of 200 others at 0.0005, 0.001, 0.002, 0.003:
-#   Metamath 2.814, 2.645, 2.670, 2.782; Debian descriptions 2.422, 2.341, 2.353, 2.472; movie reviews 2.889, 2.857, 3.031, 3.018.
+#   Metamath 2.814, 2.645, 2.670, 2.782; Debian descriptions 2.422, 2.341, 2.353, 2.472; movie reviews 2.889, 2.857, 3.031,
+#   3.018.
 # Preferences, `full` 2e-6 and `lora` 5e-5: guesses around TRL 1.16's default, 1e-6, at which SmolLM2-135M was tuned as well
 #   (alignment-handbook, recipes/smollm2/dpo/config_smol.yaml). Not measured.
 

@@ -1,6 +1,6 @@
 """LoRA of rank 16 on all linear layers of a LLaMA of SmolLM2-135M's shape: our engine against Trainer and TRL with PEFT.
 
-    python -m tests.benchmarks.lora          TRL's rows need `pip install trl==1.16.0 datasets` beside the rest
+    python -m tests.benchmarks.lora          TRL's rows need PYTHONPATH=.venv/references (`make bench`)
 
 Random weights (speed does not depend on them), the same for all; rows of 256 tokens, four a step. The Trainer's best flags
 are those that were found to help: bf16 (where the CPU is faster with it) and fused AdamW; gradient checkpointing is off, as

@@ -1,6 +1,6 @@
 """Pretraining of a LLaMA of 10 million weights: our engine against transformers' Trainer and TRL's SFTTrainer, same tokens.
 
-    python -m tests.benchmarks.pretrain          TRL's rows need `pip install trl==1.16.0 datasets` beside the rest
+    python -m tests.benchmarks.pretrain          TRL's rows need PYTHONPATH=.venv/references (`make bench`)
 
 Same first weights, rows, optimizer and learning rate; bfloat16 losses agree to 0.02. The Trainer's best flags are those that
 were found to help: bf16 (where the CPU is faster with it), torch.compile, fused AdamW. Compilation falls into the warm-up,

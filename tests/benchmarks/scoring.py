@@ -1,6 +1,6 @@
 """What weighing the options of multiple-choice questions costs here, and with lm-eval's Hugging Face backend.
 
-    python -m tests.benchmarks.scoring          CPU-seconds, three rounds; needs `pip install lm-eval==0.4.13` beside the rest
+    python -m tests.benchmarks.scoring          CPU-seconds, three rounds; needs PYTHONPATH=.venv/references (`make bench`)
 
 Each contender a fresh process on one core, interleaved: the same model (LLaMA of 10 M weights beside a table of 32,768
 tokens), the same questions of four options, zero shot and with four solved examples in front. A ratio counts only while all
@@ -70,6 +70,8 @@ def make_model(folder: Path) -> None:
 
 def measure() -> list[dict[str, Any]]:
     """The rows for benchmarks.json: CPU-seconds, ours and lm-eval's."""
+    import lm_eval  # noqa: F401  the contenders' own processes could only fail
+
     rows = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
