@@ -42,6 +42,14 @@ SAME_COST = 0.01
 """Share of the first year, or a cent: what three printed digits do not tell apart; prices are not known to that."""
 UNDONE = ("baseline", "prompt", "probe", "lora", "full", "continued", "scratch")
 """From the most to the least easily undone."""
+KNOWING_NOTHING = {
+    "accuracy": "always answering the most frequent label",
+    "macro_f1": "always answering the most frequent label",
+    "log_loss": "knowing nothing but the labels' shares",
+    "bits_per_byte": "guessing every byte",
+    "exact_match": "an empty answer",
+    "chrf": "an empty answer",
+}
 NAMES = {
     "baseline": "the baseline",
     "prompt": "prompting",
@@ -64,7 +72,7 @@ class Case:
     hardware: Hardware
     team: Team
     guessing: float
-    """The metric of always answering the most frequent label."""
+    """The metric of knowing nothing: of always answering the most frequent label, say."""
     _terms: dict[tuple[object, ...], list[Terms]] = field(default_factory=dict)
     _worth: dict[tuple[object, ...], float] = field(default_factory=dict)
     """Both are shared by all cases that are made from this one with `replace`."""
@@ -261,7 +269,7 @@ def _by_target(case: Case, terms: list[Terms], left: tuple[int, ...]) -> Verdict
         return Verdict(branch=None, base_model=None, status="label_more", reason=_label(case, terms[best], rows), rows=rows)
     quality = terms[best].outlook.quality
     if quality is not None and float(np.mean(metric.points(quality, case.guessing) > 0)) < MEETS:
-        why = f"no option surely beats always answering the most frequent label; {_name(terms[best])} comes nearest"
+        why = f"no option surely beats {KNOWING_NOTHING[metric.name]}; {_name(terms[best])} comes nearest"
         return Verdict(branch=None, base_model=None, status="do_nothing", reason=why)
     reason = "the best of those that no limit excludes" if best == ties[0] else _tie(best, ties, case)
     if best == ties[0] and len(ties) > 1:

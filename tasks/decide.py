@@ -344,16 +344,20 @@ def _by_branch(options: Sequence[Option]) -> dict[str, dict[str, float | None]]:
 
 
 def _guessing(inputs: Inputs) -> float:
-    """The metric of always answering the most frequent label; of a loss, of knowing the labels' shares and nothing else."""
+    """The metric of always answering the most frequent label; of a loss, of knowing the labels' shares and nothing else; of
+    answers that are written, of an empty one."""
+    metric = inputs.settings.objective.metric
+    if metric in ("exact_match", "chrf"):
+        return 0.0
+    if metric == "bits_per_byte":
+        return BITS_A_BYTE
     shares = [count / sum(inputs.audit.labels.values()) for count in inputs.audit.labels.values() if count]
-    match inputs.settings.objective.metric:
+    match metric:
         case "accuracy":
             return max(shares)
         case "macro_f1":
             return 2 * max(shares) / (1 + max(shares)) / len(shares)
-        case "log_loss":
-            return -sum(share * math.log(share) for share in shares)
-    return BITS_A_BYTE
+    return -sum(share * math.log(share) for share in shares)
 
 
 def _expiry(prices_as_of: str) -> str:

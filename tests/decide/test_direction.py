@@ -13,7 +13,7 @@ from tasks.crossover import crossover
 from tasks.decide import case_of, decide
 from tasks.flips import flips
 from tasks.params import Params
-from tasks.records import Metric
+from tasks.records import Metric, Pilot, Quality
 from tests.decide import synthetic
 from tests.decide.synthetic import LAWS, Law
 
@@ -82,6 +82,20 @@ def test_scratch_crosses_where_its_loss_falls_below() -> None:
     )
     assert by_loss.status == by_score.status == "within x32"
     assert by_loss.n == pytest.approx(by_score.n, rel=1.0)
+
+
+@pytest.mark.parametrize("metric", ["chrf", "exact_match", "bits_per_byte"])
+def test_a_model_that_writes_is_weighed_against_knowing_nothing(metric: str) -> None:
+    given = synthetic.inputs(settings(metric=metric, target=None), noise=0.0)
+
+    def written(pilot: Pilot) -> Pilot:
+        qualities = [Quality(**{metric: c.quality.accuracy}) for c in pilot.cells]
+        cells = [c.model_copy(update={"quality": q}) for c, q in zip(pilot.cells, qualities, strict=True)]
+        return pilot.model_copy(update={"cells": cells})
+
+    as_written = {part: {b: written(p) for b, p in getattr(given, part).items()} for part in ("screens", "pilots")}
+    verdict = choose(case_of(replace(given, **as_written, audit=given.audit.model_copy(update={"labels": {}})))).verdict
+    assert verdict.status == "chosen" or verdict.branch == "baseline"
 
 
 def test_the_whole_record_is_written() -> None:
