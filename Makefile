@@ -15,7 +15,7 @@ install: .venv/assets ## packages, base models, example (TORCH_INDEX=https://dow
 run: install ## audit, measure, decide, train, evaluate, register (PARAMS=file: with other settings, beside yours)
 	@python -m flows.run $(PARAMS)
 
-test: install .venv/dev ## lint, types, import contracts, tests
+test: install .venv/dev .venv/references ## lint, types, import contracts, tests
 	ruff check
 	ruff format --check
 	mypy
@@ -47,13 +47,14 @@ lock: .venv/dev ## resolve the dependencies anew, keeping what still fits (to up
 	@echo torch >.venv/torch
 	$(COMPILE) pyproject.toml --group torch --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --no-deps tests/benchmarks/references.in --output-file tests/benchmarks/references.lock
 
 # torch stays out: its version stands in pyproject.toml, its build (CPU or CUDA) is the choice of whoever installs it.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" --excludes .venv/torch
 
-.venv/references: .venv/dev tests/benchmarks/references.txt
-	@uv pip install --quiet --no-deps --target $@ --requirement tests/benchmarks/references.txt && touch $@
+.venv/references: tests/benchmarks/references.lock .venv/dev
+	@infra/install.sh references && touch $@
 
 .venv/packages: requirements.lock infra/install.sh
 	@infra/install.sh packages && touch $@

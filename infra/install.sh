@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make install`, step by step: `install.sh repository | packages | assets | dev`. Every step can be repeated; nothing is done twice.
+# `make install`, step by step: `install.sh repository | packages | assets | dev | references`. Every step can be repeated; nothing is done twice.
 set -euo pipefail
 cd -P "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
@@ -18,13 +18,14 @@ repository() { # git and DVC keep the history: set them up where the project cam
   fi
 }
 
-fetch() { # exactly the versions and hashes of a lock; uv where there is one and it can reach the index, else pip
+fetch() { # LOCK [into a folder]: exactly its versions and hashes; uv where there is one and it can reach the index, else pip
   local uv
+  set -- --quiet --no-deps --require-hashes ${2:+--target "$2"} --requirement "$1"
   if uv=$(PATH="$PWD/.venv/bin:$PATH" command -v uv) &&
-    "$uv" pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps --require-hashes --requirement "$1"; then
+    "$uv" pip install --compile-bytecode --python .venv/bin/python "$@"; then
     return
   fi
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$1"
+  .venv/bin/python -m pip install --disable-pip-version-check "$@"
 }
 
 packages() {
@@ -51,4 +52,5 @@ repository) repository ;;
 packages) repository && packages ;;
 assets) assets ;;
 dev) fetch requirements-dev.lock ;;
+references) rm -rf .venv/references && fetch tests/benchmarks/references.lock .venv/references ;;
 esac

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,13 @@ def make_base(folder: Path, **shape: Any) -> Path:
     config = BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes | shape)
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def references(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TRL and lm-eval, which the engine is compared with, can be imported (`make test` installs them)."""
+    monkeypatch.syspath_prepend(Path(sys.prefix) / "references")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

@@ -94,6 +94,24 @@ def test_whole_texts_count_each_token_once_in_windows_of_any_size(model: Any) ->
     assert whole == pytest.approx([plainly(model, [1], text) if text else 0 for text in texts], abs=1e-4)
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.usefixtures("references")
+def test_log_probabilities_are_those_of_lm_eval(base: Path, model: Any) -> None:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    theirs, tokenizer = HFLM(pretrained=str(base), device="cpu", dtype="float32", batch_size=2), chat_tokenizer(base)
+    asked = [("which lights turn ", [" green", " red and blue"]), ("", ["ten seconds", "off!"]), ("hold the button", [" down"])]
+    pairs = [(context, option) for context, options in asked for option in options]
+    wanted = [value for value, _ in theirs.loglikelihood([Instance("", {}, pair, 0) for pair in pairs], disable_tqdm=True)]
+    found = scoring.options(model, [scoring.question(tokenizer, *one, 128) for one in asked])
+    assert [value for row in found for value in row] == pytest.approx(wanted, abs=1e-4)
+    texts = ["the button at the back of the router. " * 8, "off!"]
+    wanted = theirs.loglikelihood_rolling([Instance("", {}, (text,), 0) for text in texts], disable_tqdm=True)
+    ids = [scoring.plain_ids(tokenizer, text) for text in texts]
+    assert scoring.texts(model, ids, theirs.prefix_token_id, theirs.max_length) == pytest.approx(wanted, abs=1e-3)
+
+
 def test_windows_are_those_of_lm_eval() -> None:
     # lm_eval.utils.get_rolling_token_windows and make_disjoint_window, 0.4.13, of 0...9 after 99, at most 4 tokens
     assert scoring.windows(list(range(10)), 99, 4) == [
