@@ -71,7 +71,7 @@ def _scratch(n: int) -> dict[str, Any]:
 # `lora` 1e-3: of 240 Debian descriptions, one seed, SmolLM2-135M; bits per byte of 200 others: 1.146, with 0.002 1.091, and in
 #   steps of 512 tokens in place of 2048 1.060 (with 0.0005 1.108). About ten times that of `full`, as Schulman et al. 2025
 #   found ("LoRA Without Regret", thinkingmachines.ai/blog/lora), who also found small batches to matter.
-# `full` 1e-4: the same way, 1.121; in steps of 512 tokens FFF (with 0.00005 1.102).
+# `full` 1e-4: the same way, 1.121; in steps of 512 tokens 1.057 (with 0.00005 1.102).
 # `continued` 1e-4: as `full`. Not measured in small steps.
 # `scratch` 1e-3: measured on 400 rows, one seed; bits per byte of 200 others at 0.0005, 0.001, 0.002, 0.003:
 #   Metamath 2.814, 2.645, 2.670, 2.782; Debian descriptions 2.422, 2.341, 2.353, 2.472; movie reviews 2.889, 2.857, 3.031,
