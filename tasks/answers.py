@@ -38,6 +38,8 @@ class Rows:
     """1 where the answer given is the right one, (n,)."""
     runs: Floats | None = None
     """`chrf_runs` of answer given and right one, (n, 3 * ORDERS)."""
+    said: NDArray[np.object_] | None = None
+    """The answers given, (n,); no measure, they are kept to be read."""
 
 
 def measured(model: Generator, rows: Sequence[Document]) -> Rows:
@@ -62,6 +64,7 @@ def given(answers: Sequence[str], right: Sequence[str], nats: Sequence[float] | 
         bits=None if nats is None else np.array(nats) / np.log(2),
         exact=np.array([normal(a) == normal(r) for a, r in zip(answers, right, strict=True)], np.float64),
         runs=np.array([chrf_runs(a, r) for a, r in zip(answers, right, strict=True)], np.float64).reshape(-1, 3 * ORDERS),
+        said=np.array(answers, np.object_),
     )
 
 

@@ -30,11 +30,13 @@ class Scored:
     guesses: Ints
 
 
-def main(model: Path, training: Path, train: Path, test: Path, out: Path) -> None:
+def main(model: Path, training: Path, train: Path, test: Path, out: Path, answers: Path) -> None:
+    """`answers` is an empty file where nothing answers (labels, texts, nothing trained): DVC wants one."""
     settings = params.load()
     done, metric = records.read(Training, training), settings.objective.metric
     if done.status == "nothing_to_do":
         records.write(_nothing_to_do(), out)
+        evaluate_texts.keep([], {}, answers)
         return
     if done.steps_done < done.steps_planned:
         raise Refused(
@@ -42,12 +44,14 @@ def main(model: Path, training: Path, train: Path, test: Path, out: Path) -> Non
         )
     rows, known = documents.read(test), documents.read(train)
     if settings.use_case.task == "text-generation":
-        found = evaluate_texts.evaluation(done, known, rows, evaluate_texts.scores(model, known, rows), metric)
-        records.write(found, out)
+        written = evaluate_texts.scores(model, known, rows)
+        evaluate_texts.keep(rows, written, answers)
+        records.write(evaluate_texts.evaluation(done, known, rows, written, metric), out)
         return
     labels = done.labels
     scored = {"model": _score(model, rows)} | _baselines(known, rows, labels, settings.use_case.task)
     records.write(evaluation(done, rows, scored, metric), out)
+    evaluate_texts.keep([], {}, answers)
 
 
 def evaluation(training: Training, rows: list[Document], scored: dict[str, Scored], metric: str) -> Evaluation:

@@ -6,6 +6,7 @@ minus the baseline's, so for bits per byte a negative one is a gain.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,25 @@ def evaluation(
     qualities = {name: answers.quality(s).known() for name, s in scored.items()}
     found = compared.evaluation(training, rows, qualities, draws, metric, _slices(rows, scored["model"], metric))
     return found.model_copy(update={"unseen": of_unseen(known, rows, scored)})
+
+
+def keep(rows: Sequence[Document], scored: Mapping[str, Rows], path: Path) -> None:
+    """Everybody's answers, to be read: a JSON line a test row, {"id", "asked", "right", "answers": {name: answer}}.
+
+    Of texts that are not answered, no line.
+    """
+    given = {name: s.said for name, s in scored.items() if s.said is not None}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for place, row in enumerate(rows if given else []):
+            asked, right = documents.answered(row)
+            line = {
+                "id": row.id,
+                "asked": asked,
+                "right": right,
+                "answers": {name: said[place] for name, said in given.items()},
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def of_unseen(known: Sequence[Document], rows: Sequence[Document], scored: Mapping[str, Rows]) -> Unseen:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import answers, evaluate_texts
+from tasks import answers, documents, evaluate_texts, records
 from tasks.answers import Rows
 from tasks.documents import Document
-from tasks.evaluate import Scored, evaluation
+from tasks.evaluate import Scored, evaluation, main
 from tasks.records import Training
-from tests import pictures
+from tests import pictures, use_case
 
 ROWS = [Document(id=f"r{i}", text="x" * (10 + i % 60), label="ab"[i % 2], group=f"g{i}") for i in range(400)]
 TRUTH = np.arange(400) % 2
@@ -70,6 +70,22 @@ def test_images_are_sliced_by_size(tmp_path: Path) -> None:
 def test_the_same_scores_give_the_same_bytes() -> None:
     scored = {"model": right_in(0.8), "majority": right_in(0.5)}
     assert evaluation(TRAINING, ROWS, scored, "macro_f1") == evaluation(TRAINING, ROWS, scored, "macro_f1")
+
+
+def test_where_nothing_answers_the_file_of_answers_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    use_case.repository(tmp_path / "person", use_case.settings())
+    use_case.trained(180)
+    documents.write(use_case.ROWS, Path("data/split/train.jsonl"))
+    paths = [Path(name) for name in ("model", "results/train.json", "data/split/train.jsonl", "data/split/test.jsonl")]
+    said = Path("data/split/answers.jsonl")
+    for change in ({}, {"status": "nothing_to_do"}):
+        training = records.read(Training, paths[1])
+        records.write(training.model_copy(update=change), paths[1])
+        main(*paths, Path("results/evaluation.json"), said)
+        assert said.read_text() == ""
+        said.unlink()
+    use_case.leave()
 
 
 # ---- generated text ----------------------------------------------------------------------------------------------------
