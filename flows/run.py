@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from flows import lock, servers
-from tasks import params, records, workspace
+from tasks import judge, params, records, workspace
 from tasks.audit import files
 from tasks.stage import Interrupted, UserError
 
@@ -48,8 +48,9 @@ def _name(file: Path) -> str:
 
 
 def _settings() -> params.Params:
-    """Raises UserError here, and not half a minute later, for settings that do not go with the data file."""
+    """Raises UserError here, and not half a minute later, for settings that do not go with the data file or this machine."""
     settings = params.load()
+    judge.check(settings)
     if Path(settings.data.path).exists():  # otherwise DVC may have it
         files.check_columns(settings)
     return settings

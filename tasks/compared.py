@@ -38,13 +38,18 @@ def evaluation(
         },
         baselines={name: quality for name, quality in qualities.items() if name != "model"},
         metrics=qualities["model"],
-        diff=[_difference(name, qualities, draws, metric) for name in draws if name != "model"],
+        diff=differences(qualities, draws, metric),
         slices=slices,
         steps_done=training.steps_done,
         steps_planned=training.steps_planned,
         test_sha256=documents.sha256(rows),
         rows=len(rows),
     )
+
+
+def differences(qualities: Qualities, draws: Mapping[str, Floats], metric: str) -> list[Difference]:
+    """Of the model to each baseline that has draws of this metric."""
+    return [_difference(name, qualities, draws, metric) for name in draws if name != "model"]
 
 
 def _difference(name: str, qualities: Qualities, draws: Mapping[str, Floats], metric: str) -> Difference:

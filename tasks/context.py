@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tasks import params, records, stage
+from tasks import judge, params, records, stage
 from tasks.params import Params
 from tasks.records import Context
 
@@ -31,6 +31,7 @@ PILOT_HOURS = 0.2
 def main(record: Path) -> None:
     """`python -m tasks.context CONTEXT.json`, with the settings in params.yaml."""
     settings = params.load()
+    judge.check(settings)
     found = infrastructure(Path.cwd())
     records.write(context(settings, found), record)
 

@@ -46,7 +46,7 @@ def main(model: Path, training: Path, train: Path, test: Path, out: Path, answer
     if settings.use_case.task == "text-generation":
         written = evaluate_texts.scores(model, known, rows)
         evaluate_texts.keep(rows, written, answers)
-        records.write(evaluate_texts.evaluation(done, known, rows, written, metric), out)
+        records.write(evaluate_texts.evaluation(done, known, rows, written, metric, settings.objective.judge), out)
         return
     labels = done.labels
     scored = {"model": _score(model, rows)} | _baselines(known, rows, labels, settings.use_case.task)

@@ -7,31 +7,63 @@ minus the baseline's, so for bits per byte a negative one is a gain.
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tasks import answers, compared, documents, metrics
+from tasks import answers, compared, documents, judge, metrics
 from tasks.answers import Rows
 from tasks.documents import Document
 from tasks.metrics import Floats
-from tasks.records import Evaluation, Slice, Training, Unseen
+from tasks.records import Evaluation, Judged, Slice, Training, Unseen
 
 FEWEST_ROWS_OF_A_SLICE = 10
+AGAIN = "once it is mended: `dvc repro -sf evaluate`, then `make run`"
 
 
 def evaluation(
-    training: Training, known: Sequence[Document], rows: list[Document], scored: Mapping[str, Rows], metric: str
+    training: Training,
+    known: Sequence[Document],
+    rows: list[Document],
+    scored: Mapping[str, Rows],
+    metric: str,
+    command: str | None = None,
 ) -> Evaluation:
     """The record for these scores; `scored["model"]` is the trained model, the others are its baselines. `known`: what it
-    was trained on."""
+    was trained on; `command`: the judge of the answers."""
     counts = metrics.resamples(len(rows))
     draws = {name: answers.score(metric, s, counts) for name, s in scored.items() if answers.has(s, metric)}
     qualities = {name: answers.quality(s).known() for name, s in scored.items()}
+    judged = _judged(command, rows, scored, qualities, counts) if command else None
     found = compared.evaluation(training, rows, qualities, draws, metric, _slices(rows, scored["model"], metric))
-    return found.model_copy(update={"unseen": of_unseen(known, rows, scored)})
+    return found.model_copy(update={"unseen": of_unseen(known, rows, scored), "judge": judged})
+
+
+def _judged(
+    command: str, rows: Sequence[Document], scored: Mapping[str, Rows], qualities: dict[str, dict[str, float]], counts: Floats
+) -> Judged:
+    """What the judge makes of all answers; its means are added to `qualities`. If it fails with one of them, it has failed."""
+    try:
+        marks = {name: np.array(judge.numbers(command, _lines(rows, s))) for name, s in scored.items()}
+    except judge.Failed as failed:
+        print(f"evaluate: objective.judge = {command}: {failed}. All else is measured; {AGAIN}", file=sys.stderr)
+        return Judged(command=command, value=None, diff=[], reason=str(failed))
+    for name, each in marks.items():
+        qualities[name]["judge"] = float(each.mean())
+    draws = {name: counts @ each / len(each) for name, each in marks.items()}
+    return Judged(command=command, value=qualities["model"]["judge"], diff=compared.differences(qualities, draws, "judge"))
+
+
+def _lines(rows: Sequence[Document], scored: Rows) -> Iterator[dict[str, Any]]:
+    """What a judge is given, one an answer."""
+    assert scored.said is not None
+    for row, said in zip(rows, scored.said, strict=True):
+        asked, right = documents.answered(row)
+        yield {"asked": asked, "right": right, "answer": said}
 
 
 def keep(rows: Sequence[Document], scored: Mapping[str, Rows], path: Path) -> None:

@@ -136,16 +136,18 @@ def _metrics(about: About) -> list[str]:
     interval = f" ({own['low95']:.3f} to {own['high95']:.3f})"
     values = [f"{seen.metrics[name]:.3f}{interval if name == own['metric'] else ''}" for name in names]
     others = [
-        f"| {name} | {' | '.join(f'{values[metric]:.3f}' for metric in names)} |" for name, values in seen.baselines.items()
+        f"| {name} | {' | '.join(f'{of[metric]:.3f}' if metric in of else '–' for metric in names)} |"
+        for name, of in seen.baselines.items()
     ]
     return [*head, f"| **this model** | {' | '.join(values)} |", *others, "", "Brackets: 95 % bootstrap interval."]
 
 
 def _differences(seen: Evaluation) -> list[str]:
     return [
-        f"- {diff.value:+.3f} {seen.model['metric']} against {diff.against} (95 %: {diff.low95:+.3f} to {diff.high95:+.3f}, "
+        f"- {diff.value:+.3f} {metric} against {diff.against} (95 %: {diff.low95:+.3f} to {diff.high95:+.3f}, "
         f"paired on the same rows; p = {diff.p:.2g})"
-        for diff in seen.diff
+        for metric, found in ((seen.model["metric"], seen.diff), ("judge", seen.judge.diff if seen.judge else []))
+        for diff in found
     ]
 
 

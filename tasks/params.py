@@ -67,6 +67,11 @@ class Objective(Settings):
     updates_per_year: float | None = Field(
         None, ge=0, description="How often a year the model will be trained again on newer data; empty: never"
     )
+    judge: str | None = Field(
+        None,
+        description="Command that judges answers to chats, 0 to 1 each: JSON lines in, numbers out. It scores the evaluation "
+        "of the trained model, not the verdict: pilots are not judged. Empty: none",
+    )
 
 
 class Constraints(Settings):
@@ -197,6 +202,8 @@ class Params(Settings):
         kind, most = ("a number of bits", 8) if self.objective.metric == "bits_per_byte" else ("a share", 1)
         if (self.objective.target or 0) > most:
             raise ValueError(f"objective.target = {self.objective.target:g}: {self.objective.metric} is {kind}, at most {most}")
+        if self.objective.judge is not None and (self.use_case.task != "text-generation" or self.data.messages is None):
+            raise ValueError(f"objective.judge = {self.objective.judge}: only chats have answers to judge; leave it empty")
         if self.use_case.task == "text-generation":
             return self._generates()
         if self.use_case.task == "image-classification":

@@ -653,6 +653,16 @@ class Unseen(Record):
     reason: str | None = None
 
 
+class Judged(Record):
+    """What `objective.judge` makes of the answers, 0 to 1 each; `metrics` and `baselines` hold its means as `judge`."""
+
+    command: str
+    value: float | None
+    """The model's mean; null: the judge failed, and `reason` says how."""
+    diff: list[Difference]
+    reason: str | None = None
+
+
 class Evaluation(Record):
     schema_version: int = SCHEMA_VERSION
     status: Literal["finished", "nothing_to_do"]
@@ -667,6 +677,8 @@ class Evaluation(Record):
     rows: int
     unseen: Unseen | None = None
     """Of generated text alone."""
+    judge: Judged | None = None
+    """Null: no judge was asked."""
 
 
 class Beside(Record):

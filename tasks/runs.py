@@ -159,6 +159,7 @@ def _evaluation() -> Iterator[Run]:
         return
     beside = {f"{name}.{metric}": value for name, of in evaluation.baselines.items() for metric, value in of.items()}
     ahead = {f"ahead_of.{d.against}": d.value for d in evaluation.diff}
+    ahead |= {f"judge.ahead_of.{d.against}": d.value for d in (evaluation.judge.diff if evaluation.judge else [])}
     unseen = evaluation.unseen.metrics or {} if evaluation.unseen else {}
     yield Run(
         name=f"evaluation: {evaluation.model['branch']}",

@@ -87,6 +87,15 @@ def test_what_dvc_would_run_is_counted_and_a_broken_graph_is_missing() -> None:
             'params.yaml: constraints.budget_usd is the text "2.5"; remove the quotes',
         ),
         ("data: {pth: rows.csv}", [], "missing", "data.pth: no such setting"),
+        (
+            "use_case: {task: text-generation}\n"
+            "data: {text: , messages: chat, label: }\n"
+            "objective: {metric: chrf, judge: no-such-judge}\n"
+            "pilots: {branches: [baseline]}",
+            [],
+            "missing",
+            "objective.judge = no-such-judge: no-such-judge is no program that can be run here; mend the command",
+        ),
     ],
 )
 def test_settings_and_data_are_looked_at(

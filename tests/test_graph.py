@@ -8,6 +8,8 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
+from tasks.params import Objective
+
 STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]
 CARRIES_NO_RESULT = {
     "tasks": "sets variables that silence other packages",
@@ -81,6 +83,20 @@ def test_a_stage_depends_on_no_code_that_it_does_not_import(stage: str) -> None:
     files = {file_of(name) for name in runs(stage)}
     code = {dep for dep in dependencies(stage) if dep.parent.name != "tables"}
     assert {str(dep) for dep in code if not any(dep in (file, *file.parents) for file in files)} == set()
+
+
+def test_another_judge_is_heard_by_the_evaluation_and_decides_and_trains_nothing() -> None:
+    named = {stage: [p for p in body(stage).get("params", []) if isinstance(p, str)] for stage in STAGES}
+    for stage in STAGES:
+        for other in (p for p in body(stage).get("params", []) if isinstance(p, dict)):
+            named[stage] += other.get("results/context.json", [])
+    assert {stage for stage in STAGES if {"objective", "objective.judge"} & set(named[stage])} == {
+        "context",
+        "evaluate",
+        "report",
+    }
+    decides = {f"objective.{name}" for name in Objective.model_fields} - {"objective.judge"}
+    assert {name for name in named["decide"] if name.startswith("objective")} == decides
 
 
 def test_no_stage_depends_on_the_flows() -> None:

@@ -53,6 +53,11 @@ def test_every_setting_has_a_description_for_the_form() -> None:
         ('constraints: {budget_usd: "2.5"}', 'constraints.budget_usd is the text "2.5"; remove the quotes'),
         ('pilots: {rungs: [100, "200"]}', 'pilots.rungs is the text "200"; remove the quotes'),
         ("constraints: {air_gap: no}", 'constraints.air_gap is the text "no"; write false, without quotes'),
+        ("objective: {judge: ./judge.py}", "objective.judge = ./judge.py: only chats have answers to judge; leave it empty"),
+        (
+            "use_case: {task: text-generation}\npilots: {branches: [lora]}\nobjective: {metric: chrf, judge: ./judge.py}",
+            "objective.judge = ./judge.py: only chats have answers to judge; leave it empty",
+        ),
         ("objective: {metric: chrf}", "objective.metric = chrf: text-classification has accuracy, macro_f1"),
         (
             "use_case: {task: translation}",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks import answers, champion, documents, evaluate_texts, promotion, records, registry, serving, trainers
+from tasks import answers, champion, documents, evaluate_texts, model_card, promotion, records, registry, serving, trainers
 from tasks.documents import Document
 from tasks.params import Params
 from tasks.promotion import Evidence
-from tasks.records import Metric, Plan, Training
+from tasks.records import Difference, Judged, Metric, Plan, Training
 from tasks.stage import Refused
 from tests import use_case
 from tests.trainers.language import make_job, sentences
@@ -153,3 +155,18 @@ def test_an_unfinished_training_and_a_missing_baseline_are_not_registered(
     records.write(record.model_copy(update=change), path)
     with pytest.raises(Refused, match=reason):
         registry.register(settings("chrf"))
+
+
+@pytest.mark.usefixtures("repo")
+def test_the_card_has_a_dash_for_what_a_baseline_lacks_and_the_judges_difference() -> None:
+    registered("baseline", "chrf", chats(wrong=9), chats(wrong=0))
+    about = model_card.about(settings("chrf"))
+    seen = about.evaluation
+    judged = Judged(
+        command="./judge", value=0.7, diff=[Difference(against="baseline", value=0.3, low95=0.2, high95=0.4, p=0.01)]
+    )
+    told = seen.model_copy(update={"metrics": seen.metrics | {"bits_per_byte": 1.25}, "judge": judged})
+    card = model_card.card(replace(about, evaluation=told), {})
+    assert re.search(r"\*\*this model\*\* \| 1\.250 \|", card)
+    assert re.search(r"\| baseline \| – \| 0\.\d+", card)
+    assert "- +0.300 judge against baseline (95 %: +0.200 to +0.400" in card

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tasks import records, tracking, workspace
+from tasks.records import Judged
 from tests import use_case
 from tests.use_case import NAME, pilots, settings
 
@@ -164,3 +165,18 @@ def test_the_files_of_a_run_are_readable_without_a_server(repo: Path) -> None:
     (run,) = by_kind("evaluation")
     assert run.info.artifact_uri.startswith((repo / "mlartifacts" / NAME).as_uri())
     assert (repo / "mlartifacts" / NAME / run.info.run_id / "artifacts" / "evaluation.json").exists()
+
+
+@pytest.mark.usefixtures("repo")
+def test_what_a_judge_says_of_the_model_and_its_baselines_is_shown() -> None:
+    seen = use_case.evaluated()
+    heard = {
+        "metrics": seen.metrics | {"judge": 0.7},
+        "baselines": {name: of | {"judge": 0.4} for name, of in seen.baselines.items()},
+        "judge": Judged(command="./judge", value=0.7, diff=[seen.diff[0].model_copy(update={"value": 0.3})]),
+    }
+    records.write(seen.model_copy(update=heard), Path("results/evaluation.json"))
+    tracking.project(settings())
+    metrics = by_kind("evaluation")[0].data.metrics
+    assert (metrics["judge"], metrics["tfidf.judge"], metrics["judge.ahead_of.majority"]) == (0.7, 0.4, 0.3)
+    assert metrics["ahead_of.majority"] == seen.diff[0].value

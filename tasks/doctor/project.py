@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import ledger, params, shelf, workspace
+from tasks import judge, ledger, params, shelf, workspace
 from tasks.audit import files
 from tasks.doctor.finding import Finding
 from tasks.stage import UserError
@@ -30,6 +30,7 @@ def repository() -> Iterator[Finding]:
 def settings_and_data() -> Iterator[Finding]:
     try:
         settings = params.load()
+        judge.check(settings)
     except UserError as error:
         yield from (Finding("missing", "params.yaml", line, "edit params.yaml") for line in str(error).splitlines())
         return

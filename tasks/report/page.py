@@ -384,7 +384,7 @@ def _realised(found: Records) -> dict[str, Any] | None:
         "differences": [
             (d.against, formats.points(d.value), formats.points(d.low95), formats.points(d.high95)) for d in done.diff
         ],
-        "others": words.others(done, metric),
+        "others": words.others(done, metric) + words.judged(done),
         "slices": [
             (s.name, formats.rows(s.rows), formats.score(s.value, sliced), _interval(s.low95, s.high95, sliced))
             for s in done.slices

@@ -17,6 +17,7 @@ METRICS = {
     "bits_per_byte": "Bits per byte",
     "exact_match": "Exact match",
     "chrf": "chrF",
+    "judge": "Judge",
     "log_loss": "Log loss",
 }
 CONSTRAINTS = {
@@ -392,6 +393,19 @@ def others(evaluation: Evaluation, metric: str) -> str:
         note = f"; worse than {' and '.join(worse)}" if worse else ""
         said.append(f"{METRICS[name]}: {formats.score(value, name)} ({found}{note}). ")
     return "".join(said)
+
+
+def judged(evaluation: Evaluation) -> str:
+    """What the user's own judge adds to its means: the differences, or why there are none. Empty where none was asked."""
+    found = evaluation.judge
+    if found is None:
+        return ""
+    if found.value is None:
+        return f"Judge: not known ({found.reason}). "
+    return "".join(
+        f"By the judge against {d.against}: {d.value:+.3f} (95% interval {d.low95:+.3f} to {d.high95:+.3f}). "
+        for d in found.diff
+    )
 
 
 def realised_heading(decision: Decision, training: Training, evaluation: Evaluation, gpu: str | None = None) -> str:

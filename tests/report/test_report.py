@@ -9,7 +9,7 @@ import pytest
 
 from tasks import formats, records
 from tasks.decide import Inputs
-from tasks.records import Decision, Flip, Metric, Plan, Realised, Unseen
+from tasks.records import Decision, Difference, Flip, Judged, Metric, Plan, Realised, Unseen
 from tasks.report import words
 from tasks.report.__main__ import main
 from tasks.report.svg import smooth
@@ -238,3 +238,19 @@ def test_the_report_says_how_good_a_model_is_on_text_that_training_does_not_hold
     )
     none = Unseen(texts=0, bytes=0, metrics=None, baselines={}, reason="all are known")
     assert "not known (all are known)" in words.unseen(done.model_copy(update={"unseen": none}), "chrf")
+
+
+def test_the_report_says_what_the_users_own_judge_says_or_why_it_says_nothing() -> None:
+    done = after.evaluation(Plan(branch="full", base_model=None, recipe={}))
+    assert words.judged(done) == ""
+    ahead = Difference(against="baseline", value=0.21, low95=-0.1, high95=0.32, p=0.01)
+    told = {
+        "metrics": {"chrf": 0.4, "judge": 0.7},
+        "baselines": {"baseline": {"chrf": 0.3, "judge": 0.49}},
+        "judge": Judged(command="./judge", value=0.7, diff=[ahead]),
+    }
+    heard = done.model_copy(update=told)
+    assert words.others(heard, "chrf") == "Judge: 0.700 (baseline 0.490). "
+    assert words.judged(heard) == "By the judge against baseline: +0.210 (95% interval -0.100 to +0.320). "
+    silent = Judged(command="./judge", value=None, diff=[], reason="it ended with exit code 3")
+    assert words.judged(done.model_copy(update={"judge": silent})) == "Judge: not known (it ended with exit code 3). "
