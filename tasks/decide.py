@@ -148,9 +148,9 @@ def case_of(inputs: Inputs) -> Case:
 
 
 def plan_for(chosen: Choice, task: str, n: int) -> Plan:
-    """What is to be trained; nothing for verdicts without a branch, or for a base that is used as it is."""
+    """What is to be trained, or for a base that is used as it is, asked; nothing for verdicts without a branch."""
     terms = chosen.chosen
-    if terms is None or chosen.verdict.status == "use_as_is":
+    if terms is None:
         return Plan(task=task, branch=None, base_model=None, recipe={})
     pair = terms.outlook.pair
     base = Base(name=pair.base.name, sha256=pair.base.sha256) if pair.base else None

@@ -14,9 +14,11 @@ from transformers.cache_utils import DynamicLayer
 GROWTH = 1.25  # so that what is copied in all is at most five times what is kept
 
 
-class Growing(DynamicLayer):
+class Growing(DynamicLayer):  # type: ignore[misc]
     """`keys` and `values` (rows, heads, tokens, width) are the beginnings of tensors with room for more tokens."""
 
+    keys: Tensor
+    values: Tensor
     room: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.choice import Case, choose, regrets, utilities
 from tasks.crossover import scratch_verdicts
-from tasks.decide import case_of, decide
+from tasks.decide import case_of, decide, plan_for
 from tasks.evidence import quality_draws
 from tasks.next_rung import next_rung
 from tasks.records import Cell
@@ -114,6 +114,7 @@ def test_a_base_model_used_as_it_is_costs_no_training_and_has_a_flat_curve() -> 
     assert evidence.at(30_000)[-1].predicted.value == pytest.approx(0.95, abs=0.01)
     assert float(np.max(free.terms()[-1].cost)) == 0.0  # type: ignore[arg-type]
     assert choose(free).what == ("use_as_is", "prompt")
+    assert plan_for(choose(free), synthetic.TASK, 2400).branch == "prompt"
 
 
 def _as_it_is(cell: Cell) -> Cell:

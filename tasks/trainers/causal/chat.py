@@ -115,7 +115,8 @@ def answer_tokens(job: Job, folder: Path) -> int:
     tokenizer = serving.tokenizer(folder)
     tokenizer.no_truncation()
     lengths = sorted(len(encoding.ids) for encoding in tokenizer.encode_batch(written, add_special_tokens=False))
-    return lengths[math.ceil(len(lengths) * job.recipe["answers_within"]) - 1] + 1
+    within: float = job.recipe["answers_within"]
+    return lengths[math.ceil(len(lengths) * within) - 1] + 1
 
 
 def describe(folder: Path, job: Job, stop: Sequence[str] = ()) -> None:
