@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,32 +35,37 @@ def save(
     """Write the checkpoint of `step` so that it is there as a whole or not at all; then drop all but the newest two."""
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".part-{os.getpid()}"
+    with whole(folder / f"step-{step:010d}", identity, state) as part:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, part / "weights.safetensors")
+        save_file({name: tensor.cpu().contiguous() for name, tensor in moments.items()}, part / "moments.safetensors")
+    for old in _newest_first(folder)[KEPT:]:
+        shutil.rmtree(old)
+
+
+@contextmanager
+def whole(place: Path, identity: str, state: dict[str, Any] | None = None) -> Iterator[Path]:
+    """A folder to write files into, which is at `place` afterwards: as a whole, with its manifest, or not at all."""
+    part = place.with_name(".part")  # one at a time; what a kill left of the last is written over
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    save_file({name: tensor.cpu().contiguous() for name, tensor in weights.items()}, part / "weights.safetensors")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in moments.items()}, part / "moments.safetensors")
-    (part / "state.json").write_text(json.dumps({"identity": identity, "state": state}))
+    part.mkdir(parents=True)
+    yield part
+    (part / "state.json").write_text(json.dumps({"identity": identity, "state": state or {}}))
     digests = {path.name: _sha256(path) for path in sorted(part.iterdir())}
     for name in digests:
         _flush(part / name)
     (part / MANIFEST).write_text(json.dumps(digests))
     _flush(part / MANIFEST)
     _flush(part)
-    place = folder / f"step-{step:010d}"
     shutil.rmtree(place, ignore_errors=True)
     part.rename(place)
-    _flush(folder)
-    for old in _newest_first(folder)[KEPT:]:
-        shutil.rmtree(old)
+    _flush(place.parent)
 
 
 def newest(folder: Path, identity: str) -> Saved | None:
     """The newest checkpoint in `folder` that is whole, unchanged and of the training that `identity` names."""
     for place in _newest_first(folder):
-        if (state := _verified(place)) and state["identity"] == identity:
-            return _load(place, state["state"])
+        if (state := verified(place, identity)) is not None:
+            return _load(place, state)
     return None
 
 
@@ -68,16 +75,16 @@ def _load(place: Path, state: dict[str, Any]) -> Saved:
     return Saved(load_file(place / "weights.safetensors"), load_file(place / "moments.safetensors"), state)
 
 
-def _verified(place: Path) -> dict[str, Any] | None:
-    """What state.json says, if every file is what the manifest says."""
+def verified(place: Path, identity: str) -> dict[str, Any] | None:
+    """The state in the folder, if every file is what the manifest says and `identity` is what it was written with."""
     try:
         digests = json.loads((place / MANIFEST).read_text())
         if any(_sha256(place / name) != digest for name, digest in digests.items()):
             return None
-        state: dict[str, Any] = json.loads((place / "state.json").read_text())
+        written = json.loads((place / "state.json").read_text())
     except (OSError, ValueError):
         return None
-    return state
+    return written["state"] if written["identity"] == identity else None
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -45,7 +45,8 @@ def contender(name: str) -> Run:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from tasks.trainers import Job
-    from tasks.trainers.causal.packing import Packed, Tokens
+    from tasks.trainers.causal.packing import Packed
+    from tasks.trainers.causal.tokens import Tokens
 
     torch.manual_seed(0)
     steps, draw = Steps(), torch.Generator().manual_seed(0)

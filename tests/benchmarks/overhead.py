@@ -56,7 +56,8 @@ def contender(name: str) -> Run:
 
     from tasks.trainers import Job
     from tasks.trainers.causal import bases
-    from tasks.trainers.causal.packing import Packed, Tokens
+    from tasks.trainers.causal.packing import Packed
+    from tasks.trainers.causal.tokens import Tokens
     from tasks.trainers.fit import fit
 
     torch.set_float32_matmul_precision("medium")

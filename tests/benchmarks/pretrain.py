@@ -53,7 +53,8 @@ def contender(name: str) -> Run:
 
     from tasks.trainers import Job, fit
     from tasks.trainers.causal import llama, scratch
-    from tasks.trainers.causal.packing import Packed, Tokens
+    from tasks.trainers.causal.packing import Packed
+    from tasks.trainers.causal.tokens import Tokens
 
     draw = np.random.default_rng(0)
     table = draw.integers(1, VOCABULARY, (VOCABULARY, 4))  # four likely followers of each token: something to learn

@@ -111,7 +111,7 @@ def test_stopped_in_the_middle_of_a_document_a_training_ends_in_the_same_bits(
 def test_the_loss_of_padded_rows_is_transformers_own(family: str, shelf: dict[str, Path], tmp_path: Path) -> None:
     """One row at a time, no padding, labels to transformers: the sums agree."""
     job = make_job("full", tmp_path, shelf[family], documents=sentences(24))
-    documents = bases.documents(job, shelf[family])
+    documents = list(bases.documents(job, shelf[family]))
     model = bases.load(shelf[family], 32).eval()
     rows = Rows(documents, job)
     theirs = bases.load(shelf[family], 10_000).eval()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tasks.trainers import Job
-from tasks.trainers.causal.packing import IGNORED, Packed, Rows, Tokens
+from tasks.trainers.causal.packing import IGNORED, Packed, Rows
+from tasks.trainers.causal.tokens import Tokens
 
 DRAW = random.Random(0)
 DOCUMENTS = [[0, *(DRAW.randrange(1, 500) for _ in range(DRAW.randrange(1, 60)))] for _ in range(40)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,10 @@ def _attention(_layer: Any, query: Tensor, key: Tensor, value: Tensor, _mask: No
 AttentionInterface.register("crossover", _attention)
 
 
-def documents(job: Job, base: Path) -> list[list[int]]:
+def documents(job: Job, base: Path) -> Iterator[list[int]]:
     """The job's texts, and its chats as the base's template writes them, in the base model's tokens, between its marks."""
     texts = chat.texts(job, base) if chat.is_of_chats(job) else text.texts_of(job)
-    return text.encoded(serving.tokenizer(base), texts, *text.marks(base))
+    yield from text.encoded(serving.tokenizer(base), texts, *text.marks(base))
 
 
 def next_token(model: nn.Module, batch: Batch) -> Tensor:
@@ -73,7 +74,7 @@ def flops_a_token(model: Any, tokens: int) -> float:
 def rows(job: Job, base: Path) -> Rows:
     """What is trained on: each text in rows of its own, or each chat with targets on the answers alone."""
     if not chat.is_of_chats(job):
-        return Rows(documents(job, base), job)
+        return Rows(list(documents(job, base)), job)
     ids, targets, cut = chat.tokens(job, base)
     return Rows(ids, job, targets, cut)
 

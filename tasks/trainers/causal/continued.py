@@ -7,14 +7,15 @@ own training text is at nobody's hand (arXiv 2403.01244 rehearses like this).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tasks.trainers import Job, Spent
-from tasks.trainers.causal import bases, text
-from tasks.trainers.causal.packing import Packed, Tokens
+from tasks.trainers.causal import bases, text, tokens
+from tasks.trainers.causal.packing import Packed
 from tasks.trainers.fit import fit, precision
 from tasks.trainers.identity import identity
 
@@ -25,12 +26,21 @@ def train(job: Job, folder: Path) -> Spent:
     assert job.base is not None
     length: int = job.recipe["max_tokens"]
     model = bases.load(job.base, length)
-    own = text.without_double_marks(bases.documents(job, job.base))
-    wanted = math.ceil(job.recipe["replay_share"] * sum(map(len, own)))
-    data = Packed(Tokens.of([*own, *replay(model, text.marks(job.base), wanted, length, job.seed)]), job)
-    spent = fit(model, data, bases.next_token, job, identity(job), flops_a_token=bases.flops_a_token(model, length))
+    name = identity(job)  # the base's tokenizer is part of it
+    data = Packed(tokens.kept(job.checkpoints, name, documents(job, job.base, model)), job)
+    spent = fit(model, data, bases.next_token, job, name, flops_a_token=bases.flops_a_token(model, length))
     bases.save(model, job, job.base, folder)
     return spent
+
+
+def documents(job: Job, base: Path, model: Any) -> Iterator[list[int]]:
+    """The job's own, then the replay."""
+    read = 0
+    for ids in text.without_double_marks(bases.documents(job, base)):
+        read += len(ids)
+        yield ids
+    wanted = math.ceil(job.recipe["replay_share"] * read)
+    yield from replay(model, text.marks(base), wanted, job.recipe["max_tokens"], job.seed)
 
 
 def replay(model: Any, marks: tuple[int, int], tokens: int, length: int, seed: int) -> list[list[int]]:

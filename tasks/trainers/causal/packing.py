@@ -8,38 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tasks.trainers import NOTHING_CUT, Cut, Job, steps
+from tasks.trainers.causal.tokens import Ids, Tokens
 from tasks.trainers.fit import Batch
 
-Ids = NDArray[np.int64]
 IGNORED = -100  # torch's own mark for a position without a target
 WINDOW_STEPS = 64  # rows are sorted by length within windows of so many steps
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Documents as one array of ids: document i is `ids[starts[i]:starts[i + 1]]`, with its mark in front."""
-
-    ids: NDArray[np.uint32]
-    starts: Ids
-
-    @staticmethod
-    def of(documents: Sequence[Sequence[int]]) -> Tokens:
-        starts = np.concatenate([[0], np.cumsum([len(document) for document in documents])]).astype(np.int64)
-        ids = np.fromiter((token for document in documents for token in document), np.uint32, int(starts[-1]))
-        return Tokens(ids, starts)
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def document(self, i: int) -> NDArray[np.uint32]:
-        return self.ids[self.starts[i] : self.starts[i + 1]]
 
 
 class Packed:

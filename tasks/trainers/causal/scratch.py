@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from tasks import serving
+from tasks.records import sha256_of, sha256_of_file
 from tasks.trainers import Job, Spent
-from tasks.trainers.causal import chat, llama, text, vocabulary
+from tasks.trainers.causal import chat, llama, text, tokens, vocabulary
 from tasks.trainers.causal.llama import Llama, Shape
-from tasks.trainers.causal.packing import IGNORED, Packed, Tokens
+from tasks.trainers.causal.packing import IGNORED, Packed
 from tasks.trainers.fit import Batch, fit, has_fast_bfloat16
 from tasks.trainers.identity import identity
 
@@ -26,13 +27,14 @@ def train(job: Job, folder: Path) -> Spent:
     rows = vocabulary.train(text.texts_of(job), job.recipe["vocabulary"], context, folder)
     separator, _ = marks = (0, 0)
     documents = text.encoded(serving.tokenizer(folder), text.texts_of(job), *marks)
-    data = Packed(Tokens.of(text.without_double_marks(documents)), job)
+    made_of = sha256_of([name := identity(job), sha256_of_file(folder / "tokenizer.json")])
+    data = Packed(tokens.kept(job.checkpoints, made_of, text.without_double_marks(documents)), job)
     model = model_for(job, shape_of(job, rows))
     flops = model.model.shape.flops_a_token
     if flops * data.planned >= COMPILE_FROM_FLOPS and can_compile():
         for layer in model.model.layers:
             layer.compile()
-    spent = fit(model, data, next_token, job, identity(job), autocast=False, flops_a_token=flops)
+    spent = fit(model, data, next_token, job, name, autocast=False, flops_a_token=flops)
     llama.save(model, folder, separator)
     text.describe(folder, context, separator)
     if chat.is_of_chats(job):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +35,17 @@ def marks(folder: Path) -> tuple[int, int]:
     return (first if first is not None else last or 0), (last if last is not None else first or 0)
 
 
-def encoded(tokenizer: Any, texts: Sequence[str], first: int, last: int) -> list[list[int]]:
+def encoded(tokenizer: Any, texts: Sequence[str], first: int, last: int) -> Iterator[list[int]]:
     """Each text between its marks; one mark does where both are the same and another document follows."""
     tokenizer.no_truncation()
-    ids: list[list[int]] = []
     for at in range(0, len(texts), ENCODED_AT_ONCE):
         batch = tokenizer.encode_batch(list(texts[at : at + ENCODED_AT_ONCE]), add_special_tokens=False)
-        ids += [[first, *encoding.ids, last] for encoding in batch]
-    return ids
+        yield from ([first, *encoding.ids, last] for encoding in batch)
 
 
-def without_double_marks(documents: Sequence[list[int]]) -> list[list[int]]:
+def without_double_marks(documents: Iterable[list[int]]) -> Iterator[list[int]]:
     """For a stream: the mark at the end goes where the next document's mark at the start is the same token."""
-    return [ids[:-1] if ids[0] == ids[-1] else ids for ids in documents]
+    return (ids[:-1] if ids[0] == ids[-1] else ids for ids in documents)
 
 
 def summed(logits: Tensor, targets: Tensor) -> Tensor:
