@@ -129,6 +129,8 @@ def measure(
         train_sha256=documents.sha256(step.train),
         heldout_sha256=documents.sha256(step.heldout),
         quality=reached,
+        cut_rows=trained.cut_rows,
+        cut_tokens=trained.cut_tokens,
         measured=Measured(
             cpu_seconds=round(trained.cpu_seconds, 3),
             wall_seconds=round(trained.wall_seconds, 3),

@@ -20,7 +20,7 @@ from tasks.choice import Case, Choice, choose, meets, name_of, regrets, together
 from tasks.constraints import provider_share
 from tasks.crossover import crossover, scratch_verdicts
 from tasks.decision_map import decision_map
-from tasks.evidence import DRAWS, Evidence, Outlook, pairs
+from tasks.evidence import DRAWS, Evidence, Outlook, Pair, pairs
 from tasks.first_year import Terms
 from tasks.flips import flips
 from tasks.needs import needs
@@ -55,6 +55,7 @@ from tasks.tradeoff import tradeoff
 VALID_DAYS = 90
 """GPU and cloud prices moved by a third within half a year in 2025-26: a decision that rests on them ages."""
 AHEAD = 4  # times the rows at hand, that the drawn curves go on
+MANY_CUT = 0.1  # of a pilot's rows: from there on it is said that they were too long
 BITS_A_BYTE = 8.0  # of guessing each byte with the same probability
 COST_INCLUDES = [
     "cost_usd, which the budget limits: computing of the one final training, at the price of an hour, declared or shipped",
@@ -385,7 +386,16 @@ def _uncertain(case: Case, chosen: Choice) -> list[str]:
         f"First year: {low if low == high else f'{low} to {high}'} (90% interval); most of it is "
         f"{largest.replace('_', ' ')}, {formats.money(parts[largest])} on average."
     )
-    return said + _unmeasured(case)
+    return said + _cut(outlook.pair) + _unmeasured(case)
+
+
+def _cut(pair: Pair) -> list[str]:
+    """Where a largest pilot did not learn the whole of MANY_CUT of its rows."""
+    cell = max((cell for cell in pair.cells if cell.n == pair.largest_rung), key=lambda cell: cell.cut_rows or 0)
+    if not cell.cut_rows or cell.cut_rows < MANY_CUT * cell.n:
+        return []
+    said = formats.cut(cell.cut_rows, cell.n, cell.cut_tokens or 0, cell.recipe["max_tokens"])
+    return [f"Length: in the largest pilot {said}."]
 
 
 def _unmeasured(case: Case) -> list[str]:

@@ -248,6 +248,9 @@ class Cell(Record):
     train_sha256: str
     heldout_sha256: str
     quality: Quality
+    cut_rows: int | None = None
+    cut_tokens: int | None = None
+    """Rows longer than the recipe's `max_tokens`, and their tokens that were not learnt; null: of before they were counted."""
     measured: Measured
 
 

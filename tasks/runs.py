@@ -97,7 +97,7 @@ def _cell(cell: Cell, millis: int) -> Run:
         seconds=cell.measured.wall_seconds,
         params=_flat({"branch": cell.branch, "base_model": base, "n": cell.n, "seed": cell.seed, "n_heldout": cell.n_heldout})
         | _flat({"recipe": cell.recipe}),
-        metrics=cell.quality.known() | _measured(cell.measured),
+        metrics=cell.quality.known() | _cut(cell) | _measured(cell.measured),
         tags={"kind": "cell", "branch": cell.branch, "cell.key": cell.key, "machine": cell.measured.machine},
     )
 
@@ -137,7 +137,7 @@ def _training(metrics: Path | None) -> Iterator[Run]:
         seconds=measured.wall_seconds if measured else 0.0,
         params=_flat(said),
         metrics={"steps_done": training.steps_done, "steps_planned": training.steps_planned}
-        | {name: getattr(training, name) for name in ("cut_rows", "cut_tokens") if getattr(training, name) is not None}
+        | _cut(training)
         | (_measured(measured) if measured else {}),
         tags={"kind": "training", "branch": training.branch or "-"} | ({"machine": measured.machine} if measured else {}),
         steps=[*_steps("train", metrics), *_steps("preference", metrics.with_suffix(".preference.jsonl"))],
@@ -172,6 +172,10 @@ def _evaluation() -> Iterator[Run]:
         tags={"kind": "evaluation", "branch": str(evaluation.model["branch"])},
         files=[path],
     )
+
+
+def _cut(record: Cell | Training) -> dict[str, float]:
+    return {name: value for name in ("cut_rows", "cut_tokens") if (value := getattr(record, name)) is not None}
 
 
 def _measured(measured: Measured) -> dict[str, float]:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks import caps, documents, launch, machine, params, records, stage, workspace
+from tasks import caps, documents, formats, launch, machine, params, records, stage, workspace
 from tasks.records import Measured, Plan, Training, sha256_of
 from tasks.stage import Interrupted, UserError
 
@@ -81,18 +81,11 @@ def _take(folder: Path, plan: Plan, rows: Path, model: Path, record: Path) -> No
     )
     records.write(training, record)
     if training.cut_rows:
-        print(cut(training), file=sys.stderr)
+        limit = training.recipe["max_tokens"]
+        said = formats.cut(training.cut_rows, training.rows, training.cut_tokens or 0, limit)
+        print(f"train: {said}", file=sys.stderr)
     _keep_metrics(folder, training.plan_sha256)
     shutil.rmtree(folder)
-
-
-def cut(training: Training) -> str:
-    """What of the rows was too long to be learnt, in one line."""
-    limit = training.recipe["max_tokens"]
-    return (
-        f"train: {training.cut_rows:,} of {training.rows:,} rows are longer than {limit} tokens (max_tokens of the recipe, or "
-        f"what the base reads): {training.cut_tokens:,} tokens were cut off and not learnt"
-    )
 
 
 def _keep_metrics(folder: Path, plan_sha256: str) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from tasks import documents
+from tasks import cells, documents
 from tasks.documents import Document
+from tasks.ladder import Step
+from tasks.records import Cell
+from tests import use_case
 
 ROOT = Path(__file__).parent.parent
 GOOD, BAD = ["superb", "charming", "moving", "witty"], ["dull", "clumsy", "tedious", "flat"]
@@ -78,8 +81,23 @@ def test_one_more_row_measures_again_only_the_subsets_that_hold_it(workplace: Pa
     screen(workplace)
     before = kept(workplace)
     documents.write([*rows(300), Document("new", "a superb film after all", "good", "new")], workplace / "train.jsonl")
-    cells = screen(workplace)
-    assert sum(cell["key"] not in before for cell in cells) <= 1
+    assert sum(cell["key"] not in before for cell in screen(workplace)) <= 1
+
+
+def test_a_cell_says_what_was_cut_off_and_one_of_before_that_was_counted_is_still_read(workplace: Path) -> None:
+    long = [Document(f"long{i}", " ".join([row.text] * 30), row.label, f"long{i}") for i, row in enumerate(rows(10))]
+    use_case.enter(workplace)
+    try:
+        step = Step(40, 0, [*rows(30), *long], rows(20))
+        cell = cells.measure("scratch", "text-classification", None, step, ["bad", "good"], lambda _share: None)
+        assert cells.stored(cell.key) == cell
+    finally:
+        use_case.enter(ROOT)
+    assert cell.cut_rows == 10
+    assert cell.cut_tokens
+    assert cell.cut_tokens >= 10 * (30 * 7 - 128)  # of seven words each, and no token is longer than a word
+    before = cell.model_dump(mode="json", exclude={"cut_rows", "cut_tokens"})
+    assert Cell.model_validate(before).cut_rows is None
 
 
 def test_a_new_clone_takes_its_cells_from_the_committed_record(workplace: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,20 @@ def test_scratch_that_is_steeper_crosses_within_the_range_and_a_flat_one_does_no
     assert crossed.n is not None
     assert 240 < crossed.n < 3000
     assert crossover(decide.case_of(synthetic.inputs(laws=flat, stopped=(), noise=0.0)).evidence).n is None
+
+
+@pytest.mark.parametrize(("cut_rows", "said"), [(None, False), (0, False), (70, False), (240, True)])
+def test_rows_of_the_choice_that_were_too_long_are_told_where_they_are_many(cut_rows: int | None, said: bool) -> None:
+    plain = synthetic.inputs()
+    branch = str(decide.decide(plain)[0].verdict.branch)
+    lost = {"cut_rows": cut_rows, "cut_tokens": 12_345 if cut_rows else cut_rows}
+    pilot = plain.pilots[branch]
+    cut = pilot.model_copy(update={"cells": [cell.model_copy(update=lost) for cell in pilot.cells]})
+    found, _ = decide.decide(replace(plain, pilots=plain.pilots | {branch: cut}))
+    largest = max(option.largest_rung for option in found.branches if option.status == "chosen")
+    line = f"Length: in the largest pilot 240 of {largest:,} rows are longer than 128 tokens"
+    assert any(one.startswith(line) and "12,345 tokens were cut off" in one for one in found.uncertain) == said
+    assert any(one.startswith("Length:") for one in found.uncertain) == said
 
 
 def test_folds_are_decided_from_one_size_and_say_nothing_of_other_sizes() -> None:
