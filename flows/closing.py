@@ -128,7 +128,11 @@ def registered_line(registered: dict[str, Any] | None) -> str:
         return "Registered: nothing, as nothing was trained."
     if registered["version"] is None:
         return f"Not registered: {registered['reason']}"
-    what = "new, challenger" if registered["created"] else "as before"
+    what = "new" if registered["created"] else "as before"
+    if registered["challenger"]:
+        what += ", challenger"
+    elif registered["created"]:
+        what += "; the challenger stays, as params.yaml has other settings"
     return f"Registered: {registered['name']} version {registered['version']} ({what})."
 
 

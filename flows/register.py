@@ -1,7 +1,8 @@
-"""Registration: the model in `model/` becomes a challenger in the MLflow registry, once."""
+"""Registration: the model in `model/` becomes a version in the MLflow registry, once."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from prefect import flow, task
@@ -15,7 +16,7 @@ from tasks.stage import UserError
 
 @task(name="register", cache_policy=NO_CACHE, persist_result=False)
 def register(params: Params) -> dict[str, Any] | None:
-    """Name, version and whether it is new; None where nothing was trained, as no branch fits.
+    """Name, version, whether it is new and whether it is challenger; None where nothing was trained, as no branch fits.
 
     An MLflow that does not answer fails nothing: the version is then null, with the reason.
     """
@@ -30,8 +31,8 @@ def register(params: Params) -> dict[str, Any] | None:
 
         reason = f"MLflow at {tracking.address()} did not take it, `make run` registers it later: {tracking.line(error)}"
         say(reason)
-        return {"name": params.use_case.name, "version": None, "created": False, "reason": reason}
-    return None if made is None else {"name": made.name, "version": made.version, "created": made.created}
+        return {"name": params.use_case.name, "version": None, "created": False, "challenger": False, "reason": reason}
+    return None if made is None else asdict(made)
 
 
 @flow(name="register", **workplace.SETTINGS)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from tasks import gates, ledger, model_card, packed, records, runs, tracking, workspace
+from tasks import gates, ledger, model_card, packed, params, records, runs, tracking, workspace
 from tasks.model_card import About
 from tasks.params import Params
 from tasks.records import Plan, sha256_of, sha256_of_file
@@ -35,11 +35,14 @@ class Registered:
     name: str
     version: str
     created: bool
+    challenger: bool
+    """Whether it bears the alias now."""
 
 
 def register(settings: Params) -> Registered | None:
-    """A challenger of what lies in `model/` and `results/`; None if the plan names no branch.
+    """A version of what lies in `model/` and `results/`; None if the plan names no branch.
 
+    It becomes challenger unless these are other settings than those of the checkout (`_is_beside`), or it was judged before.
     Raises Refused for a model whose training is unfinished, that changed since, or whose evaluation or baselines are
     missing, and for a version whose stored files are no longer those that were registered.
     """
@@ -51,16 +54,29 @@ def register(settings: Params) -> Registered | None:
     where, parent = tracking.parent_of(settings)
     with workspace.locked("registry"):
         api, name = tracking.client(), settings.use_case.name
-        known = _known(api, name, about)
+        known, beside = _known(api, name, about), _is_beside(settings)
         if known is None:
-            return Registered(name, _create(api, where, parent, about), True)
+            return Registered(name, _create(api, where, parent, about, not beside), True, not beside)
         if problems := verify(name, known.version):
             raise Refused(
                 f"{name} version {known.version} is registered, but its stored files changed: {problems[0]}; delete it"
             )
-        if "promote" not in known.tags and not api.get_registered_model(name).aliases:
-            set_alias(api, name, "challenger", known.version)  # the last registration was cut short
-        return Registered(name, str(known.version), False)
+        if "promote" not in known.tags and not beside:
+            set_alias(api, name, "challenger", known.version)
+        challenger = api.get_registered_model(name).aliases.get("challenger")
+        return Registered(name, str(known.version), False, str(challenger) == str(known.version))
+
+
+def _is_beside(settings: Params) -> bool:
+    """Whether a worktree's run tries settings of a use case that the checkout's params.yaml is about, but sets otherwise."""
+    main = workspace.main_checkout()
+    if workspace.root() == main:
+        return False
+    try:
+        ours = params.load(main / "params.yaml")
+    except UserError:  # it is being edited
+        return True
+    return ours.use_case.name == settings.use_case.name and ours != settings
 
 
 def unfit(about: About, files: packed.Manifest) -> str | None:
@@ -164,7 +180,7 @@ def _identity(about: About) -> dict[str, str]:
     }
 
 
-def _create(api: MlflowClient, where: str, above: str | None, about: About) -> str:
+def _create(api: MlflowClient, where: str, above: str | None, about: About, challenger: bool) -> str:
     """Files, then the ledger, then the version that names the ledger's commit, the alias last."""
     name, run = about.settings.use_case.name, _run(about)
     begun = tracking.found(api, where, run.tags["data.version"])[1]
@@ -185,7 +201,8 @@ def _create(api: MlflowClient, where: str, above: str | None, about: About) -> s
         description=model_card.summary(about),
         await_creation_for=0,
     )
-    set_alias(api, name, "challenger", made.version)
+    if challenger:
+        set_alias(api, name, "challenger", made.version)
     tracking.complete(api, run_id, run)
     return str(made.version)
 
@@ -219,7 +236,8 @@ def _make_model(api: MlflowClient, about: About) -> None:
 
     case = about.settings.use_case
     described = (
-        f"Models for {case.task.replace('-', ' ')}. `champion` is in use, `challenger` is the newest, `previous` was in use."
+        f"Models for {case.task.replace('-', ' ')}. `champion` is in use, `challenger` is the newest "
+        "with the settings of params.yaml, `previous` was in use."
     )
     how = "To ask for a promotion, set the tag `promote` of a version to `requested`."
     try:

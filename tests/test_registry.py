@@ -43,7 +43,7 @@ def stored(number: int) -> Path:
 
 def test_a_version_names_its_model_data_decision_and_the_ledgers_commit(repo: Path) -> None:
     made = register(settings())
-    assert made == registry.Registered(NAME, "1", True)
+    assert made == registry.Registered(NAME, "1", True, True)
     tags = version(1).tags
     assert (tags["dvc.md5"], tags["branch"]) == ("d41d8cd9", "full")
     for name in ("decision", "evaluation"):
@@ -62,11 +62,28 @@ def test_the_same_model_with_the_same_evaluation_is_one_version_and_one_run() ->
     api = tracking.client()
     (where,) = (e.experiment_id for e in api.search_experiments(filter_string=f"name = '{NAME}'"))
     before, tip = len(api.search_runs([where])), ledger.tip()
-    assert register(settings()) == registry.Registered(NAME, "1", False)
+    assert register(settings()) == registry.Registered(NAME, "1", False, True)
     assert (len(api.search_runs([where])), ledger.tip()) == (before, tip)
     use_case.trained(190)
-    assert register(settings()) == registry.Registered(NAME, "2", True)
+    assert register(settings()) == registry.Registered(NAME, "2", True, True)
     assert api.get_registered_model(NAME).aliases == {"challenger": 2}
+
+
+def test_other_settings_tried_beside_the_checkout_register_without_taking_its_challenger(repo: Path, tmp_path: Path) -> None:
+    register(settings())
+    use_case.git(repo, "worktree", "add", "--detach", str(tmp_path / "beside"))
+    use_case.enter(tmp_path / "beside")
+    other, strange = settings(objective={"target": 0.9}), settings(use_case={"name": "tickets"})
+    use_case.trained(190)
+    assert register(other) == registry.Registered(NAME, "2", True, False)
+    assert register(other) == registry.Registered(NAME, "2", False, False)
+    assert version(1).aliases == ["challenger"]
+    assert version(2).tags["git.sha"] == ledger.tip()
+    assert register(strange) == registry.Registered("tickets", "1", True, True)
+    shutil.copytree("results", repo / "results", dirs_exist_ok=True)
+    shutil.copytree("model", repo / "model", dirs_exist_ok=True)
+    use_case.enter(repo)
+    assert register(other) == registry.Registered(NAME, "2", False, True)  # these settings have become the person's own
 
 
 def test_the_cards_own_lines_load_a_registered_model_in_another_folder_without_the_project(repo: Path, tmp_path: Path) -> None:

@@ -62,6 +62,20 @@ def test_what_would_change_the_verdict_names_setting_value_and_new_verdict() -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("created", "challenger", "said"),
+    [
+        (True, True, "new, challenger"),
+        (True, False, "new; the challenger stays, as params.yaml has other settings"),
+        (False, True, "as before, challenger"),
+        (False, False, "as before"),
+    ],
+)
+def test_whether_the_challenger_moved_is_said(created: bool, challenger: bool, said: str) -> None:
+    made = {"name": "reviews", "version": "3", "created": created, "challenger": challenger}
+    assert closing.registered_line(made) == f"Registered: reviews version 3 ({said})."
+
+
 @pytest.mark.usefixtures("repo")
 def test_what_changed_is_told_within_one_use_case() -> None:
     use_case.trained(180)
