@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +26,8 @@ from tasks.stage import UserError, die_with_parent
 SECONDS_TO_START = 180.0
 SECONDS_TO_FLUSH = 2.0
 """For the server to write the last events of a run before it stops."""
+SECONDS_TO_END = 8.0
+"""Between SIGTERM and SIGKILL: a web server waits for a request that a browser has not finished, for ever if need be."""
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -165,14 +167,26 @@ def keep(port: int) -> None:
         note("prefect", None)
 
 
-def stop(process: subprocess.Popen[Any], seconds: float = 15.0) -> None:
-    """SIGTERM, then SIGKILL."""
-    process.terminate()
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def stop(*processes: subprocess.Popen[Any]) -> None:
+    """SIGTERM to all at once, then SIGKILL, also to what they have started."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + SECONDS_TO_END
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _kill(process)
+
+
+def _kill(process: subprocess.Popen[Any]) -> None:
+    import psutil  # type: ignore[import-untyped]
+
+    root = psutil.Process(process.pid)
+    for one in [root, *root.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
 
 
 if __name__ == "__main__":

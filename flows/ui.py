@@ -28,17 +28,24 @@ def main() -> int:
         params.load(workspace.main_checkout() / "params.yaml")
         os.chdir(workspace.main_checkout())
         with servers.prefect(_port(PREFECT_PORT)) as url:
-            _serve(url, started)
+            try:
+                _serve(url, started)
+            finally:  # Prefect's server hears how its runs end
+                _end(started)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    finally:
-        for process in reversed(started):
-            servers.stop(process, seconds=45)
-        servers.note("mlflow", None)
     return 0
+
+
+def _end(started: list[Process]) -> None:
+    """A second signal cuts nothing short: `make` passes on the one that we have had from its group already."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)
+    servers.stop(*started)
+    servers.note("mlflow", None)
 
 
 def _serve(url: str, started: list[Process]) -> None:
