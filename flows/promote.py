@@ -16,6 +16,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas import State
 from prefect.context import get_run_context
+from prefect.exceptions import Pause
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
@@ -161,10 +162,13 @@ def _asked(evidence: Evidence, hours: float) -> Outcome | None:
         return None
     where = workplace.address(run.id)
     waits = f"passed the gates; waits for a person's approval in Prefect, `Resume` at {where}"
-    say(f"{evidence.model} version {evidence.version} {waits}")
-    champion.say(evidence.model, evidence.version, "pending", waits)
     question = Approval.with_initial_data(description=promotion.shown(evidence))
-    answer = suspend_flow_run(wait_for_input=question, timeout=round(hours * 3600), key=evidence.sha256[:16])
+    try:
+        answer = suspend_flow_run(wait_for_input=question, timeout=round(hours * 3600), key=evidence.sha256[:16])
+    except Pause:  # not after the resumption, when the answer is there
+        say(f"{evidence.model} version {evidence.version} {waits}")
+        champion.say(evidence.model, evidence.version, "pending", waits)
+        raise
     return {"approve": answer.approve, "who": answer.approver, "reason": answer.reason}
 
 

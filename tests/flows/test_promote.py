@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName, LogFilter, LogFilterFlowRunId
+from prefect.logging.handlers import APILogHandler
 
 from tasks import champion, ledger, promotion, registry, tracking
 from tasks.stage import UserError
@@ -216,6 +217,11 @@ class Deployed:
         assert reply.status_code in (200, 201), reply.text
         return dict(reply.json())
 
+    def log(self) -> list[str]:
+        APILogHandler().flush()
+        found = self.client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[self.id])))
+        return [line.message for line in found]
+
     def question(self) -> str:
         """The description that the form in the UI shows."""
         state = self.client.read_flow_run(self.id).state
@@ -248,6 +254,7 @@ def test_a_person_sees_the_evidence_approves_in_prefect_and_is_named_in_the_ledg
     assert run.execute().is_completed()
     assert aliases()["champion"] == 2
     assert ledger.entries()[0].details["approval"] == {"approve": True, "who": "Ada", "reason": "looks right"}
+    assert sum("waits for a person's approval" in line for line in run.log()) == 1
 
 
 @pytest.mark.usefixtures("two")
