@@ -83,7 +83,7 @@ def _content(found: Records) -> dict[str, Any]:
         "curves": [curves_chart.chart(lines, decision.n_rows, decision.metric, width) for width in WIDTHS],
         "lines": lines,
         "heldout": decision.n_rows if found.folds else max(cell.n_heldout for cell in found.cells()),
-        "largest": _largest(found),
+        "reach": _reach(found),
         "seeds": _seeds(found),
         "whole": _whole(found),
         "bands": curves_chart.banded(lines),
@@ -436,6 +436,13 @@ def _pilots(found: Records) -> str:
     cells = found.cells()
     hours = sum(cell.measured.cpu_seconds for cell in cells) / 3600
     return f"{len(cells)} cells, {_seeds(found)}, {formats.duration(hours)} of CPU time"
+
+
+def _reach(found: Records) -> dict[str, str]:
+    """How far the choice is extrapolated, from the largest of its own pilots; without a choice, from the largest of all."""
+    option, n = words.chosen(found.decision), found.decision.n_rows
+    times = option.predicted.ratio if option else n / _largest(found)
+    return {"whose": " of the choice" if option else "", "rows": formats.rows(n / times), "times": formats.short(times)}
 
 
 def _largest(found: Records) -> int:

@@ -195,6 +195,15 @@ def test_with_cross_validation_the_report_knows_one_ratio_and_one_band(tmp_path:
     assert page.count(" band") == 2  # one in each of both widths
 
 
+def test_the_extrapolation_told_is_that_of_the_choice_also_where_others_had_larger_pilots(tmp_path: Path) -> None:
+    stopped = tuple(key for key in synthetic.LAWS if key[0] != "baseline")
+    page, decision = reported(synthetic.inputs(synthetic.settings(objective={"target": None}), stopped=stopped), tmp_path)
+    option = decision.branches[0]
+    assert (option.status, option.largest_rung) == ("chosen", 240)
+    assert max(other.largest_rung for other in decision.branches) == 960
+    assert "The largest pilot of the choice had 240 rows; your data is 10 times that." in page
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
