@@ -394,8 +394,7 @@ def _cut(pair: Pair) -> list[str]:
     cell = max((cell for cell in pair.cells if cell.n == pair.largest_rung), key=lambda cell: cell.cut_rows or 0)
     if not cell.cut_rows or cell.cut_rows < MANY_CUT * cell.n:
         return []
-    said = formats.cut(cell.cut_rows, cell.n, cell.cut_tokens or 0, cell.recipe["max_tokens"])
-    return [f"Length: in the largest pilot {said}."]
+    return [f"Length: in the largest pilot {records.cut(cell, cell.n)}."]
 
 
 def _unmeasured(case: Case) -> list[str]:

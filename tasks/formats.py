@@ -63,14 +63,6 @@ def rows(n: float) -> str:
     return f"{n:,.0f}"
 
 
-def cut(cut_rows: int, of: int, tokens: int, limit: int) -> str:
-    """What of the rows was too long to be learnt."""
-    return (
-        f"{rows(cut_rows)} of {rows(of)} rows are longer than {limit} tokens (max_tokens of the recipe, or what the base "
-        f"reads): {tokens:,} tokens were cut off and not learnt"
-    )
-
-
 def money(usd: float | None) -> str:
     """Whole cents below ten dollars, three digits above."""
     if usd is None:

@@ -625,6 +625,15 @@ class Training(Record):
     measured: Measured | None
 
 
+def cut(record: Cell | Training, rows: int) -> str:
+    """What of its `rows` was too long to be learnt, in words; for records that counted it."""
+    limit = record.recipe["max_tokens"]
+    return (
+        f"{record.cut_rows:,} of {rows:,} rows are longer than {limit} tokens (max_tokens of the recipe, or what the base "
+        f"reads): {record.cut_tokens:,} tokens were cut off and not learnt"
+    )
+
+
 class Difference(Record):
     """Metric of the model minus that of `against`, on the same test rows; paired bootstrap."""
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks import caps, documents, formats, launch, machine, params, records, stage, workspace
+from tasks import caps, documents, launch, machine, params, records, stage, workspace
 from tasks.records import Measured, Plan, Training, sha256_of
 from tasks.stage import Interrupted, UserError
 
@@ -81,9 +81,7 @@ def _take(folder: Path, plan: Plan, rows: Path, model: Path, record: Path) -> No
     )
     records.write(training, record)
     if training.cut_rows:
-        limit = training.recipe["max_tokens"]
-        said = formats.cut(training.cut_rows, training.rows, training.cut_tokens or 0, limit)
-        print(f"train: {said}", file=sys.stderr)
+        print(f"train: {records.cut(training, training.rows)}", file=sys.stderr)
     _keep_metrics(folder, training.plan_sha256)
     shutil.rmtree(folder)
 
