@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
@@ -11,7 +12,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows import servers
 from flows.terminal import artifact_key
-from tasks import records
+from tasks import formats, records
 from tasks.params import Params
 from tasks.records import Cell, Decision, Option, Pilot, Span
 from tasks.report import words
@@ -80,13 +81,13 @@ def _row(option: Option) -> str:
     seen = option.predicted
     value = "?" if seen.value is None else f"{seen.value:.3f} ({_number(seen.low90)} to {_number(seen.high90)})"
     excluded = "; ".join(f"{ex.constraint} ({ex.value} against {ex.limit})" for ex in option.excluded_by)
-    hours = span(option.hours, "{:.2g}")
+    hours = span(option.hours, formats.short)
     chance = "" if option.p_target is None else f"{option.p_target:.0%}"
     cells = (
         what(option.branch, option.base_model),
         option.status,
         value,
-        span(option.cost_usd, "{:.2g}"),
+        span(option.cost_usd, formats.short),
         hours,
         chance,
         excluded,
@@ -118,8 +119,12 @@ def what(branch: str | None, base_model: str | None) -> str:
     return f"{branch} on {base_model}" if branch and base_model else branch or ""
 
 
-def span(value: Span | None, form: str) -> str:
-    return "?" if value is None else f"{form.format(value.value)} ({form.format(value.low)} to {form.format(value.high)})"
+def span(value: Span | None, write: Callable[[float], str]) -> str:
+    """`0.02 (0.01 to 0.03)`; the one amount where all three are the same to the digits written."""
+    if value is None:
+        return "?"
+    middle, low, high = write(value.value), write(value.low), write(value.high)
+    return middle if low == middle == high else f"{middle} ({low} to {high})"
 
 
 def _number(value: float | None) -> str:

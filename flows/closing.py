@@ -15,6 +15,7 @@ from tasks import ledger, records, workspace
 from tasks.audit.changes import changes
 from tasks.params import Params
 from tasks.records import Audit, Decision, Evaluation
+from tasks.report import words
 from tasks.stage import UserError
 
 RESULTS = Path("results")
@@ -67,7 +68,7 @@ def _place(name: str) -> Path:
 
 
 def verdict_line(decision: Decision) -> str:
-    """`Verdict: lora on MiniLM-L6: accuracy 0.812 (90 %: 0.780 to 0.840) for $0.02 (0.01 to 0.03) of training.`"""
+    """`Verdict: lora on MiniLM-L6 (chosen): accuracy 0.812 (90 %: 0.780 to 0.840), for $0.02 ($0.01 to $0.03) of training.`"""
     verdict = decision.verdict
     chosen = artifacts.what(verdict.branch, verdict.base_model)
     if not chosen:
@@ -79,7 +80,8 @@ def verdict_line(decision: Decision) -> str:
         if seen.value is None
         else f"{decision.metric.name} {seen.value:.3f} (90 %: {seen.low90:.3f} to {seen.high90:.3f})"
     )
-    return f"Verdict: {chosen} ({verdict.status.replace('_', ' ')}): {value}, for ${artifacts.span(option.cost_usd, '{:.2g}')}."
+    usd = artifacts.span(option.cost_usd, words.small_money)
+    return f"Verdict: {chosen} ({verdict.status.replace('_', ' ')}): {value}, for {usd} of training."
 
 
 def measured_line(decision: Decision, evaluation: Evaluation) -> str:

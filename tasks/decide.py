@@ -374,7 +374,7 @@ def _uncertain(case: Case, chosen: Choice) -> list[str]:
     p, said = outlook.predicted, []
     if p.value is not None and p.low90 is not None and p.high90 is not None:
         half = formats.apart(50 * (p.high90 - p.low90), case.metric.name)
-        how = f"{formats.short(p.ratio)} times the largest pilot" if p.ratio > 1 else "as many rows as the pilots had"
+        how = f"{formats.short(p.ratio)} times its largest pilot" if p.ratio > 1 else "as many rows as the pilots had"
         said.append(f"Quality: ±{half} (90% interval) for {name_of(outlook.pair)}; it is predicted for {how}.")
     if case.objective.metric == "accuracy":
         binomial = 100 * 1.645 * (0.25 / case.evidence.test_rows) ** 0.5
@@ -382,10 +382,8 @@ def _uncertain(case: Case, chosen: Choice) -> list[str]:
     year, parts = first_year.span(terms.year), {name: draws.mean() for name, draws in terms.parts.items()}
     largest = max(parts, key=lambda name: parts[name])
     low, high = formats.money(year.low), formats.money(year.high)
-    said.append(
-        f"First year: {low if low == high else f'{low} to {high}'} (90% interval); most of it is "
-        f"{largest.replace('_', ' ')}, {formats.money(parts[largest])} on average."
-    )
+    span = f"{low} at both ends of the 90% interval" if low == high else f"{low} to {high} (90% interval)"
+    said.append(f"First year: {span}; most of it is {largest.replace('_', ' ')}, {formats.money(parts[largest])} on average.")
     return said + _cut(outlook.pair) + _unmeasured(case)
 
 

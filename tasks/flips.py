@@ -2,8 +2,8 @@
 
 Another verdict is another status, branch or base model.
 Values are tried on a grid, outwards from now; then bisection over the numbers of three digits. So at `Flip.at` the verdict
-is another, and at the next number of three digits towards now it is the old one: both were decided. A change that comes
-and goes between two points of the grid is missed.
+is another, and at the next number of three digits towards now it is the old one: both were decided. Where `Flip.at_end`, it
+is another from the first value tried. A change that comes and goes between two points of the grid is missed.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _side(lever: Lever, old: Choice, start: float, end: float) -> Flip | None:
     """The nearest change from `start` towards `end`; `start` itself, if it is not what holds now and changes the verdict."""
     kept, up = start, end > start
     if start != lever.now and (new := choose(lever.move(start))).outcome != old.outcome:
-        return _flip(lever, start, new, up)
+        return _flip(lever, start, new, up, at_end=True)
     for value in lever.steps(start, end):
         if choose(lever.move(value)).outcome != old.outcome:
             at = _number(_bisect(lever.move, old, _index(kept, floor=up), _index(value, floor=True)))
@@ -169,20 +169,21 @@ def _number(index: int) -> float:
     return float(f"{digits + 100}e{exponent - 2}")
 
 
-def _flip(lever: Lever, at: float, new: Choice, up: bool) -> Flip:
+def _flip(lever: Lever, at: float, new: Choice, up: bool, at_end: bool = False) -> Flip:
     to = new.verdict
-    note = f"decided again at {formats.short(at)} and just {'below' if up else 'above'} it"
+    beside = f", the {'lowest' if up else 'highest'} value tried" if at_end else f" and just {'below' if up else 'above'} it"
     side: Literal["below", "above"] = "above" if up else "below"
     return Flip(
         constraint=lever.name,
         now=lever.now,
         at=at,
+        at_end=at_end,
         to_branch=to.branch,
         to_base_model=to.base_model,
         to_status=to.status,
         to_reason=to.reason,
         side=side,
-        note=note,
+        note=f"decided again at {formats.short(at)}{beside}",
     )
 
 
@@ -206,7 +207,7 @@ def _switches(case: Case, old: Choice) -> Iterator[Flip]:
         allowed = licence in limits.licences
         names = [name for name in limits.licences if name != licence] + ([] if allowed else [licence])
         yield _switch(case, old, "licences", allowed, names, f"licences: {licence}")
-    yield _switch(case, old, "business_use", bool(limits.business_use), not limits.business_use)
+    yield _switch(case, old, "business_use", limits.business_use, not limits.business_use)
     all_own = limits.ownership == "all"
     yield _switch(case, old, "ownership", all_own, "any" if all_own else "all")
     if case.hardware.place == "cloud":
@@ -214,7 +215,7 @@ def _switches(case: Case, old: Choice) -> Iterator[Flip]:
         yield _switch(case, old, "air_gap", limits.air_gap, not limits.air_gap)
 
 
-def _switch(case: Case, old: Choice, setting: str, now: bool, other: object, name: str | None = None) -> Flip:
+def _switch(case: Case, old: Choice, setting: str, now: bool | None, other: object, name: str | None = None) -> Flip:
     """The verdict with `setting` = `other` in the place of what it is now."""
     new = choose(replace(case, constraints=case.constraints.model_copy(update={setting: other})))
     changed = new.outcome != old.outcome

@@ -85,6 +85,22 @@ def duration(hours: float | None) -> str:
     return f"{_two(seconds)} s"
 
 
+def money_range(low: float, high: float) -> str:
+    """Both ends of an interval, or the one amount that both are to the digits written."""
+    return _range(money(low), money(high))
+
+
+def duration_range(low: float, high: float) -> str:
+    """As `money_range`, of hours; a unit that both ends have is written once."""
+    first, last = duration(low), duration(high)
+    number, _, unit = first.partition(" ")
+    return _range(number if first != last and last.endswith(f" {unit}") else first, last)
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low}–{high}"
+
+
 def day(iso: str) -> str:
     """2027-02-20 -> 20 Feb 2027"""
     found = date.fromisoformat(iso)

@@ -452,6 +452,8 @@ class Flip(Record):
     now: float | bool | None
     at: float | bool | None
     """The first value, of three digits, with another verdict; its neighbour on the side of `now` keeps the verdict."""
+    at_end: bool = False
+    """`at` is the lowest or highest value that was tried: nothing was decided on its other side."""
     to_branch: str | None
     to_base_model: str | None = None
     to_status: Status | None = None

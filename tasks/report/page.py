@@ -144,6 +144,7 @@ def _stats(found: Records) -> list[dict[str, Any]]:
         {
             "name": "Chance to meet all limits",
             "value": formats.chance(option.p_all),
+            "range": "",
             "squares": round(10 * (option.p_all or 0.0)),
         },
     ]
@@ -152,7 +153,7 @@ def _stats(found: Records) -> list[dict[str, Any]]:
 def _stat(name: str, span: Span | None, limit: float | None, word: str, write: Any, write_range: Any) -> dict[str, Any]:
     """Value, interval and limit as text, and their places on a strip in percent."""
     if span is None:
-        return {"name": name, "value": "not known", "squares": None}
+        return {"name": name, "value": "not known", "range": "", "squares": None}
     shown = [span.low, span.high] + ([limit] if limit is not None else [])
     low, high = min(shown), max(shown)
     room = max((high - low) * 0.15, abs(high) * 0.02) or 1.0
@@ -160,7 +161,7 @@ def _stat(name: str, span: Span | None, limit: float | None, word: str, write: A
     return {
         "name": name,
         "value": write(span.value),
-        "range": write_range(span),
+        "range": _beside(write(span.value), write_range(span)),
         "bar": (scale(span.low), scale(span.high)),
         "dot": scale(span.value),
         "limit": None if limit is None else scale(limit),
@@ -179,13 +180,16 @@ def _scores(metric: str, span: Span) -> str:
 
 
 def _moneys(span: Span) -> str:
-    low, high = formats.money(span.low), formats.money(span.high)
-    return low if low == high else f"{low}–{high}"
+    return formats.money_range(span.low, span.high)
 
 
 def _durations(span: Span) -> str:
-    low, high = formats.duration(span.low), formats.duration(span.high)
-    return low if low == high else f"{low}–{high}"
+    return formats.duration_range(span.low, span.high)
+
+
+def _beside(value: str, interval: str) -> str:
+    """The interval as it stands beside the value; empty where it is, to the digits shown, the value itself."""
+    return "" if interval == value else interval
 
 
 # ---- curves and the table of options -----------------------------------------------------------------------------------------
@@ -246,21 +250,19 @@ def _row(option: Option, found: Records) -> dict[str, Any]:
         "value": "–" if p.value is None else formats.score(p.value, metric),
         "interval": "" if p.low90 is None or p.high90 is None else formats.score_range(p.low90, p.high90, metric).rstrip("%"),
         "strip": strip,
-        "year": words.first_year(option),
-        "year_range": _year_range(option),
+        "year": (year := words.first_year(option)),
+        "year_range": _beside(year, _moneys(option.first_year_usd)) if option.first_year_usd else "not known",
         "cost": f"training {formats.money(option.cost_usd.value)}" if option.cost_usd else "training not known",
         "time": formats.duration(option.hours.value) if option.hours else "–",
-        "time_range": _durations(option.hours) if option.hours else "not known",
+        "time_range": _time_range(option) if option.hours else "not known",
         "memory": formats.gigabytes(option.peak_gb.value) if option.peak_gb else "–",
         "regret": _regret(option, found.decision),
         "why": words.why(option, found.decision),
     }
 
 
-def _year_range(option: Option) -> str:
-    """Empty where it is, to the digits shown, the mean beside it."""
-    said = _moneys(option.first_year_usd) if option.first_year_usd else "not known"
-    return "" if said == words.first_year(option) else said
+def _time_range(option: Option) -> str:
+    return _beside(formats.duration(option.hours.value), _durations(option.hours)) if option.hours else ""
 
 
 def _regret(option: Option, decision: Decision) -> str:
@@ -321,7 +323,7 @@ def _place(flip: Flip) -> float:
 def _change(name: str, flip: Flip) -> str:
     if flip.side == "switch":
         return f"if {words.amount(name, flip.at)}"
-    return f"{words.amount(name, flip.at)} or {'less' if flip.side == 'below' else 'more'}"
+    return words.at(flip)
 
 
 def _none(flip: Flip) -> str:
@@ -372,7 +374,7 @@ def _realised(found: Records) -> dict[str, Any] | None:
         "predicted": "–" if option.predicted.value is None else formats.score(option.predicted.value, metric),
         "predicted_interval": _interval(option.predicted.low90, option.predicted.high90, metric),
         "time": formats.duration(took.wall_seconds / 3600) if took else "–",
-        "time_range": _durations(option.hours) if option.hours else "",
+        "time_range": _time_range(option),
         "time_predicted": formats.duration(option.hours.value) if option.hours else "–",
         "rows": formats.rows(done.rows),
         "sliced": words.METRICS[sliced],
@@ -407,10 +409,10 @@ def _trades(decision: Decision) -> list[dict[str, Any]]:
             "base": trade.base_model or "",
             "value": formats.score(trade.value, decision.metric.name),
             "cost": formats.money(trade.cost_usd),
-            "pays": "at no value" if trade.pays_from_usd is None else f"from {formats.money(trade.pays_from_usd)} a year",
+            "pays": pays,
             "chosen": (trade.branch, trade.base_model) == mine and trade.branch is not None,
         }
-        for trade in decision.tradeoff
+        for trade, pays in zip(decision.tradeoff, words.worth_most(decision), strict=True)
     ]
 
 

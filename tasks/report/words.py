@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tasks import formats
 from tasks.realised import realised
@@ -50,11 +52,18 @@ PARTS = {
     "electricity": "electricity",
     "delay": "delay",
 }
-NO_LIMITS = ("requests_per_month", "updates_per_year", "month_of_delay_usd", "usd_per_label", "value_per_point_usd")
+NO_LIMITS = (
+    "requests_per_month",
+    "updates_per_year",
+    "month_of_delay_usd",
+    "usd_per_label",
+    "value_per_point_usd",
+    "business_use",
+)
 """Settings that, when empty, are not known; other empty ones are no limit."""
 PHRASES = {
-    "max_latency_ms": "answers within {}",
-    "max_model_gb": "a model of {}",
+    "max_latency_ms": "a limit of {} for an answer",
+    "max_model_gb": "a limit of {} for the model",
     "rows": "{} training rows",
     "requests_per_month": "{} requests a month",
     "updates_per_year": "{} updates a year",
@@ -62,9 +71,10 @@ PHRASES = {
     "usd_per_gpu_hour": "computing at {} an hour",
     "usd_per_label": "labels at {}",
     "month_of_delay_usd": "{} for a month of delay",
-    "months_until_use": "{} months until use",
+    "months_until_use": "a limit of {} until use",
     "value_per_point_usd": "{} a year for a point",
 }
+"""Around an amount with `or less` or `or more`; for other settings `a NAME of AMOUNT`."""
 LIFTED = {
     "licences": "licence not allowed",
     "third_party_weights": "weights of others forbidden",
@@ -165,13 +175,22 @@ def mind(decision: Decision) -> str:
 def _when(flip: Flip) -> str:
     if flip.side == "switch":
         return _turned(flip)
-    name = constraint(flip.constraint).lower()
-    value = amount(flip.constraint, flip.at)
-    more = "or less" if flip.side == "below" else "or more"
-    if flip.constraint in PHRASES:
-        return f"{PHRASES[flip.constraint].format(value)} {more}"
-    article = "an " if name[0] in "aeiou" else "a "
-    return f"{article}{name} of {value} {more}"
+    name, value = constraint(flip.constraint).lower(), _amounts(flip)
+    article = "an" if name[0] in "aeiou" else "a"
+    return PHRASES.get(flip.constraint, f"{article} {name} of {{}}").format(value) + _tried(flip)
+
+
+def at(flip: Flip) -> str:
+    """`$0.02 or more`; that it is but the end of what was tried is said."""
+    return _amounts(flip) + _tried(flip)
+
+
+def _amounts(flip: Flip) -> str:
+    return f"{amount(flip.constraint, flip.at)} or {'less' if flip.side == 'below' else 'more'}"
+
+
+def _tried(flip: Flip) -> str:
+    return f", the {'highest' if flip.side == 'below' else 'lowest'} value tried" if flip.at_end else ""
 
 
 def _turned(flip: Flip) -> str:
@@ -206,7 +225,7 @@ def amount(name: str, value: float | bool | None) -> str:
         return small_money(value)
     if name == "target":
         return formats.percent(value) if value <= 1 else formats.three(value)
-    unit = {"deadline_hours": " h", "max_latency_ms": " ms", "max_model_gb": " GB"}.get(name, "")
+    unit = {"deadline_hours": " h", "max_latency_ms": " ms", "max_model_gb": " GB", "months_until_use": " months"}.get(name, "")
     return (formats.rows(value) if name in ("rows", "requests_per_month") else formats.short(value)) + unit
 
 
@@ -287,6 +306,34 @@ def tradeoff_heading(decision: Decision) -> str:
     return f"From {formats.money(steps[0].pays_from_usd)} a year for one point, {marks.name(steps[0].branch).lower()} pays"
 
 
+def worth_most(decision: Decision) -> list[str]:
+    """For each option of the trade-off, at which values of a point it is worth more than all others."""
+    steps = [trade.pays_from_usd for trade in decision.tradeoff if trade.pays_from_usd is not None]
+    ends = dict(pairwise(steps))
+    return [_between(trade.pays_from_usd, ends.get(trade.pays_from_usd or 0.0)) for trade in decision.tradeoff]
+
+
+def _between(low: float | None, high: float | None) -> str:
+    if low is None or low == high:
+        return "no amount: another is always worth more"
+    if low == 0:
+        return "any amount" if high is None else f"less than {formats.money(high)} a year"
+    return f"{formats.money(low)} {'or more' if high is None else f'to {formats.money(high)}'} a year"
+
+
+def value_note(decision: Decision) -> str:
+    """Why the verdict changes at another value of a point than the trade-off says; empty where it does not."""
+    steps = [trade.pays_from_usd for trade in decision.tradeoff if trade.pays_from_usd]
+    found = [flip for flip in decision.flips if flip.constraint == "value_per_point_usd" and flip.at is not None]
+    apart = [flip for flip in found if not any(math.isclose(flip.at or 0.0, usd, rel_tol=0.01) for usd in steps)]
+    if not apart:
+        return ""
+    return (
+        f"The verdict changes elsewhere, at {' and '.join(amount(flip.constraint, flip.at) for flip in apart)} a year: of what "
+        "ties within the noise it takes the cheapest, while here the better mean is ahead, by however little. "
+    )
+
+
 def next_rung(decision: Decision) -> Sentence:
     found = decision.next_rung
     if found is None or found.offer is None:
@@ -345,9 +392,7 @@ def flips_heading(decision: Decision) -> str:
         return "No single limit changes the verdict"
     if near.side == "switch":
         return "Only a switch changes the verdict; no amount does"
-    way = "or less" if near.side == "below" else "or more"
-    value = amount(near.constraint, near.at)
-    return f"Closest limit: {constraint(near.constraint).lower()}; at {value} {way} the verdict is {becomes(near, decision)}"
+    return f"Closest limit: {constraint(near.constraint).lower()}; at {at(near)} the verdict is {becomes(near, decision)}"
 
 
 def rule_heading(decision: Decision) -> str:
@@ -416,23 +461,33 @@ def realised_heading(decision: Decision, training: Training, evaluation: Evaluat
     came = realised(decision, training, evaluation).quantities
     if gpu and training.measured and gpu.lower() not in training.measured.machine.lower():
         came = came[:1]
-    said = [f"{what} {_came(one)}" for one in came if (what := _amount(one, decision.metric.name)) and one.inside is not None]
-    return f"Realised: {'; '.join(said)}" if said else f"Realised {_amount(came[0], decision.metric.name)}"
+    name = decision.metric.name
+    said = [f"{what}, {_came(one, name)}" for one in came if (what := _amount(one, name)) and one.inside is not None]
+    return f"Realised: {'; '.join(said)}" if said else f"Realised: {_amount(came[0], name)}"
 
 
 def _amount(one: Beside, metric: str) -> str:
     if one.realised is None:
         return ""
     if one.name == "hours":
-        return f"training in {formats.duration(one.realised)}"
+        return f"training took {formats.duration(one.realised)}"
     return formats.gigabytes(one.realised) + " of memory" if one.name == "peak_gb" else formats.score(one.realised, metric)
 
 
-def _came(one: Beside) -> str:
-    """Inside its interval, or on which side of it."""
-    if one.inside or one.predicted is None or one.realised is None:
-        return "inside its predicted interval"
-    return f"{'above' if one.realised > one.predicted.high else 'below'} its predicted interval"
+def _came(one: Beside, metric: str) -> str:
+    """Inside what was predicted, or on which side of it. Of memory only the upper end is."""
+    span, value = one.predicted, one.realised
+    assert span is not None
+    assert value is not None
+    less, more = {"hours": ("shorter than", "longer than"), "peak_gb": ("less than", "more than")}.get(
+        one.name, ("below", "above")
+    )
+    side = "inside" if one.inside else more if value > span.high else less
+    if one.name == "peak_gb":
+        return f"{'within' if one.inside else side} the {formats.gigabytes(span.high)} predicted"
+    if one.name == "hours":
+        return f"{side} the {formats.duration_range(span.low, span.high)} predicted"
+    return f"{side} the {formats.score_range(span.low, span.high, metric)} predicted"
 
 
 def _name(option: Option) -> str:

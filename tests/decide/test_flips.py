@@ -75,6 +75,14 @@ def test_a_limit_that_changes_the_base_model_alone_is_a_flip() -> None:
     assert [(flip.at, flip.to_branch, flip.to_base_model) for flip in found] == [(0.0899, "full", "MiniLM-L3")]
 
 
+def test_a_change_at_the_first_value_tried_says_that_it_is_that() -> None:
+    aim: dict[str, object] = {"value_per_point_usd": 500, "month_of_delay_usd": 1000}
+    given = case_of(synthetic.inputs(synthetic.settings(objective=aim)))
+    (found,) = (flip for flip in flips(given) if flip.constraint == "usd_per_label")
+    assert (found.to_status, found.at, found.at_end) == ("label_more", 0.001, True)
+    assert found.note == "decided again at 0.001, the lowest value tried"
+
+
 def beside(flip: Flip) -> float:
     assert flip.at is not None
     return _number(_index(float(flip.at), floor=True) + (1 if flip.side == "below" else -1))

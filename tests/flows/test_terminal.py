@@ -10,8 +10,8 @@ import pytest
 
 from flows import artifacts, closing, terminal
 from flows.closing import Earlier
-from tasks import ledger, records
-from tasks.records import Flip
+from tasks import formats, ledger, records
+from tasks.records import Flip, Span
 from tests import use_case
 from tests.use_case import settings
 
@@ -74,6 +74,12 @@ def test_what_would_change_the_verdict_names_setting_value_and_new_verdict() -> 
 def test_whether_the_challenger_moved_is_said(created: bool, challenger: bool, said: str) -> None:
     made = {"name": "reviews", "version": "3", "created": created, "challenger": challenger}
     assert closing.registered_line(made) == f"Registered: reviews version 3 ({said})."
+
+
+def test_an_amount_is_written_once_where_its_interval_is_itself() -> None:
+    assert artifacts.span(Span(value=640, low=640, high=640), formats.money) == "$640"
+    assert artifacts.span(Span(value=640, low=600, high=700), formats.money) == "$640 ($600 to $700)"
+    assert artifacts.span(None, formats.money) == "?"
 
 
 @pytest.mark.usefixtures("repo")
