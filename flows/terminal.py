@@ -28,14 +28,14 @@ def say(line: str, where: str = "") -> None:
 
 
 class Ahead:
-    """The stages that a run still has before it, and how long they took last time."""
+    """The stages that a run may still have before it, and how long they took last time."""
 
     def __init__(self, stages: list[str]) -> None:
         self.stages, self.total = list(stages), len(stages)
         self._path = workspace.shared() / "stage_seconds.json"
 
     def progress(self, stage: str, told: dict[str, Any] | None) -> None:
-        """Show one line: where the stage is, its time left, and that of the whole run as far as it is known."""
+        """Show one line: where the stage is, its time left, and that of what may follow as far as it is known."""
         parts = [f"[{self.total - len(self.stages) + 1} of {self.total}] {stage}"]
         if told:
             note = f" ({told['note']})" if told.get("note") else ""
@@ -50,13 +50,12 @@ class Ahead:
             self._path.write_text(json.dumps(self._last() | {stage: round(seconds, 1)}, indent=1))
 
     def _left(self, stage: str, eta: float | None) -> str:
+        """Of the stage, and apart of those after it: which of them DVC need not run shows only when it comes to them."""
         last = self._last()
         later = [last.get(other, last.get(other.partition("@")[0])) for other in self.stages if other != stage]
-        known = [seconds for seconds in [eta, *later] if seconds is not None]
-        if not known:
-            return ""
-        measured = eta is not None and not later
-        return f"about {duration(sum(known))} left{'' if measured else ', going by earlier runs'}"
+        known = sum(seconds for seconds in later if seconds is not None)
+        said = [f"about {duration(eta)} left"] if eta is not None else []
+        return ", ".join(said + ([f"then up to {duration(known)} by earlier runs"] if known else []))
 
     def _last(self) -> dict[str, float]:
         try:

@@ -25,17 +25,19 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("repo")
-def test_time_left_is_called_a_guess_where_it_rests_on_earlier_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_stages_that_dvc_may_restore_is_not_counted_as_left(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(terminal.log, "debug", said.append)
     ahead = terminal.Ahead(["train", "evaluate"])
     (ahead._path).write_text('{"train": 100, "evaluate": 20}')
     told = {"what": "train", "done": 3, "total": 10, "unit": "rows", "eta_seconds": 7, "note": "seed 2"}
     ahead.progress("train", told)
+    ahead.progress("train", None)
     ahead.finished("train", 10)
     ahead.progress("evaluate", told)
     assert said == [
-        "[1 of 2] train · train: 3 of 10 rows (seed 2) · about 27 s left, going by earlier runs",
+        "[1 of 2] train · train: 3 of 10 rows (seed 2) · about 7 s left, then up to 20 s by earlier runs",
+        "[1 of 2] train · then up to 20 s by earlier runs",
         "[2 of 2] evaluate · train: 3 of 10 rows (seed 2) · about 7 s left",
     ]
 
