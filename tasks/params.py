@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -266,13 +267,25 @@ def _quoted(said: Any, meant: Any, key: str = "") -> Iterator[str]:
 def _line(where: str, mistake: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        return f"{where}: {key}: no such setting; remove it or correct its name"
+        return f"{where}: {key}: no such setting; {_meant(key) or 'remove it or correct its name'}"
     message, shown = str(mistake["msg"]).removeprefix("Value error, "), mistake["input"]
     if mistake["type"] == "string_pattern_mismatch":
         message = PATTERNS.get(key, message)
     if isinstance(shown, dict | Settings):
         return f"{where}: {key}: {message}" if key else f"{where}: {message}"
     return f"{where}: {key} = {shown}: {message}"
+
+
+def _meant(key: str) -> str:
+    """Which setting `key` seems to mean: the one named most like it in its section, else anywhere; empty if none is."""
+    fields = {group: list(getattr(field.annotation, "model_fields", {})) for group, field in Params.model_fields.items()}
+    section, _, name = key.rpartition(".")
+    here = {one: f"{section}.{one}" for one in fields.get(section, [])} if section else {group: group for group in fields}
+    anywhere = {one: f"{group}.{one}" for group in reversed(fields) for one in fields[group]}
+    for places in (here, anywhere):
+        if near := get_close_matches(name, places, 1):
+            return f"did you mean {places[near[0]]}?"
+    return ""
 
 
 def _read(path: Path) -> Any:

@@ -30,7 +30,11 @@ def test_every_setting_has_a_description_for_the_form() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("budget: 3", "budget: no such setting; remove it or correct its name"),
+        ("budget: 3", "budget: no such setting; did you mean constraints.budget_usd?"),
+        ("data: {max_row: 3}", "data.max_row: no such setting; did you mean data.max_rows?"),
+        ("constraint: {budget_usd: 3}", "constraint: no such setting; did you mean constraints?"),
+        ("constraints: {metrics: 3}", "constraints.metrics: no such setting; did you mean objective.metric?"),
+        ("colour: red", "colour: no such setting; remove it or correct its name"),
         (
             "data: {max_rows: many}",
             "data.max_rows = many: Input should be a valid integer, unable to parse string as an integer",
