@@ -61,11 +61,11 @@ def test_a_server_that_does_not_answer_is_a_warning_that_keeps_its_password(monk
     assert "s3cret" not in f"{found.found}{found.mend}"
 
 
-def test_what_dvc_would_run_is_counted_and_a_broken_graph_is_missing() -> None:
+def test_what_dvc_would_run_is_counted_and_a_broken_graph_is_wrong() -> None:
     assert project.graph("{}", "", 0).found == "nothing to run"
     assert project.graph('{"audit": [], "decide": []}', "", 0).found == "2 stages to run: audit, decide"
     assert project.graph('{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}', "", 0).found == "5 stages to run: a, b, c, d, ..."
-    assert project.graph("", "ERROR: 'dvc.yaml' is invalid.\n", 255).level == "missing"
+    assert project.graph("", "ERROR: 'dvc.yaml' is invalid.\n", 255).level == "wrong"
 
 
 @pytest.mark.parametrize(
@@ -77,25 +77,25 @@ def test_what_dvc_would_run_is_counted_and_a_broken_graph_is_missing() -> None:
         (
             "data: {path: rows.csv, label: lable}",
             ["rows.csv", "rows.csv.dvc"],
-            "missing",
+            "wrong",
             "rows.csv: no column 'lable' (data.label); it has 'text', 'label'; did you mean 'label'?",
         ),
         (
             'constraints: {budget_usd: "2.5"}',
             [],
-            "missing",
+            "wrong",
             'params.yaml: constraints.budget_usd is the text "2.5"; remove the quotes',
         ),
-        ("data: {pth: rows.csv}", [], "missing", "data.pth: no such setting"),
         (
             "use_case: {task: text-generation}\n"
             "data: {text: , messages: chat, label: }\n"
             "objective: {metric: chrf, judge: no-such-judge}\n"
             "pilots: {branches: [baseline]}",
             [],
-            "missing",
+            "wrong",
             "objective.judge = no-such-judge: no-such-judge is no program that can be run here; mend the command",
         ),
+        ("data: {pth: rows.csv}", [], "wrong", "data.pth: no such setting; did you mean data.path?"),
     ],
 )
 def test_settings_and_data_are_looked_at(
@@ -110,16 +110,17 @@ def test_settings_and_data_are_looked_at(
     assert says in last.found
 
 
-def test_only_what_is_missing_counts_and_a_way_to_mend_it_is_shown() -> None:
+def test_only_what_is_missing_or_wrong_counts_and_a_way_to_mend_it_is_shown() -> None:
     lines: list[str] = []
     found = [Finding("ok", "a", "fine"), Finding("warn", "b", "odd", "mend b"), Finding("missing", "c", "gone", "mend c")]
-    assert shown(found, lines.append) == 1
+    assert shown([*found, Finding("wrong", "d", "broken")], lines.append) == 2
     assert [line.split() for line in lines] == [
         ["ok", "a", "fine"],
         ["warn", "b", "odd"],
         ["->", "mend", "b"],
         ["missing", "c", "gone"],
         ["->", "mend", "c"],
+        ["wrong", "d", "broken"],
     ]
 
 

@@ -1,6 +1,6 @@
 """`make doctor`: what is missing or does not fit, and how to mend it, on one screen. It changes nothing and tells no secret.
 
-Exit code 0 when nothing is missing, 2 otherwise; a warning is no failure.
+Exit code 0 when nothing is missing or wrong, 2 otherwise; a warning is no failure.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def _start(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Pop
 
 
 def shown(found: Iterable[Finding], say: Callable[[str], None] = print) -> int:
-    """Say one line each, with the way to mend it below; how many are missing."""
-    missing = 0
+    """Say one line each, with the way to mend it below; how many are missing or wrong."""
+    bad = 0
     for finding in found:
         say(f"{finding.level:8} {finding.subject:15} {finding.found}")
         if finding.mend:
             say(f"{'':8} {'':15} -> {finding.mend}")
-        missing += finding.level == "missing"
-    return missing
+        bad += finding.level in ("missing", "wrong")
+    return bad
 
 
 def main() -> None:
@@ -62,8 +62,8 @@ def main() -> None:
     absent = [name for name in (re.split(r"[^A-Za-z0-9._-]", line)[0] for line in wanted) if packages.version(name) is None]
     if absent:
         raise UserError(f"missing  packages        {', '.join(absent)} not installed in {sys.prefix}\n{'':24} -> make install")
-    if missing := shown(findings(Path.cwd())):
-        raise UserError(f"{missing} missing")
+    if bad := shown(findings(Path.cwd())):
+        raise UserError(f"{bad} missing or wrong")
 
 
 if __name__ == "__main__":

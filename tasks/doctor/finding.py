@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["ok", "warn", "missing"]
+Level = Literal["ok", "warn", "missing", "wrong"]
+"""Wrong: it is there, but cannot be used."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks import judge, ledger, params, shelf, workspace
 from tasks.audit import files
-from tasks.doctor.finding import Finding
+from tasks.doctor.finding import Finding, Level
 from tasks.stage import UserError
 
 
@@ -32,7 +32,8 @@ def settings_and_data() -> Iterator[Finding]:
         settings = params.load()
         judge.check(settings)
     except UserError as error:
-        yield from (Finding("missing", "params.yaml", line, "edit params.yaml") for line in str(error).splitlines())
+        level: Level = "wrong" if Path("params.yaml").exists() else "missing"
+        yield from (Finding(level, "params.yaml", line, "edit params.yaml") for line in str(error).splitlines())
         return
     yield Finding("ok", "params.yaml", "valid")
     data = Path(settings.data.path)
@@ -47,7 +48,7 @@ def settings_and_data() -> Iterator[Finding]:
     try:
         files.check_columns(settings)
     except UserError as error:
-        yield Finding("missing", "data", str(error), "edit params.yaml, or mend the file")
+        yield Finding("wrong", "data", str(error), "edit params.yaml, or mend the file")
         return
     if not Path(f"{data}.dvc").exists():
         yield Finding("warn", "data", f"{data} has no version: scheduled runs and colleagues do not get it", f"dvc add {data}")
@@ -80,7 +81,7 @@ def base_models() -> Iterator[Finding]:
 def graph(out: str, errors: str, code: int) -> Finding:
     if code:
         said = (errors.strip().splitlines() or ["no message"])[-1]
-        return Finding("missing", "dvc", f"dvc status fails: {said[:120]}", "python -m dvc status")
+        return Finding("wrong", "dvc", f"dvc status fails: {said[:120]}", "python -m dvc status")
     changed = json.loads(out)
     more = ", ..." if len(changed) > 4 else ""
     said = f"{len(changed)} stages to run: {', '.join(list(changed)[:4])}{more}" if changed else "nothing to run"
