@@ -27,7 +27,7 @@ def track(path: str) -> None:
 def _must_be_there(path: str, pointer: Path) -> None:
     if not Path(path).exists() and not pointer.exists():
         raise UserError(
-            f"data.path = {path}: not tracked at this commit; run `make run` once, commit {pointer} and push the data"
+            f"data.path = {path}: not tracked at this commit; say `dvc add {path}` in the main checkout and commit {pointer}"
         )
     if not Path(path).exists():
         raise UserError(f"data.path = {path}: its content is in no cache here; run `dvc pull {pointer}` in the main checkout")

@@ -246,7 +246,7 @@ def _row(option: Option, found: Records) -> dict[str, Any]:
     return {
         "o": option,
         "name": marks.name(option.branch),
-        "base": option.base_model or {"baseline": "linear model", "scratch": "small network"}.get(option.branch, ""),
+        "base": option.base_model or {"baseline": "no pretrained model", "scratch": "small network"}.get(option.branch, ""),
         "value": "–" if p.value is None else formats.score(p.value, metric),
         "interval": "" if p.low90 is None or p.high90 is None else formats.score_range(p.low90, p.high90, metric).rstrip("%"),
         "strip": strip,
@@ -338,7 +338,8 @@ def _waterfall(audit: Audit) -> list[dict[str, Any]]:
     steps = [("Delivered", total, 0, "kept")]
     left = total
     losses = [
-        (f"{reason.capitalize()}", count) for reason, count in sorted(audit.rows_rejected.items(), key=lambda item: -item[1])
+        (reason.replace("_", " ").capitalize(), count)
+        for reason, count in sorted(audit.rows_rejected.items(), key=lambda item: -item[1])
     ]
     losses += [("Exact duplicates", audit.exact_duplicates), ("Not drawn (data.max_rows)", audit.rows_not_drawn)]
     for name, count in losses:

@@ -122,7 +122,7 @@ def verdict(decision: Decision) -> Sentence:
 def _imperative(option: Option, n: int) -> str:
     rows, base = f"your {formats.rows(n)} rows", option.base_model
     return {
-        "baseline": f"Keep the baseline: word statistics, fitted on {rows}.",
+        "baseline": f"Keep the baseline, which has no pretrained model, fitted on {rows}.",
         "prompt": f"Use {base} as it is.",
         "probe": f"Put a linear classifier on top of {base}, fitted on {rows}.",
         "lora": f"Fine-tune {base} with LoRA on {rows}.",
@@ -256,7 +256,8 @@ def table_heading(decision: Decision) -> str:
     if decision.metric.target is not None:
         missed = sum(o.p_target is not None and o.p_target < LIKELY for o in options)
         parts.append(f"{_count(missed)} would probably miss the target")
-    return f"{_count(len(options)).capitalize()} options compared: {', '.join(parts)}"
+    compared = "option" if len(options) == 1 else "options"
+    return f"{_count(len(options)).capitalize()} {compared} compared: {', '.join(parts)}"
 
 
 def why(option: Option, decision: Decision) -> Sentence:

@@ -229,6 +229,18 @@ def pad_id(model: Any) -> int:
     return model.config.pad_token_id or 0
 
 
+def prompt(text: str) -> Prompt:
+    """The chat that `text` is in JSON, a list of {"role": ..., "content": ...}; else the text."""
+    if not text.lstrip().startswith("["):
+        return text
+    try:
+        chat = json.loads(text)
+    except ValueError:
+        return text
+    said = all(isinstance(turn, dict) and turn.keys() >= {"role", "content"} for turn in chat)
+    return chat if chat and said else text
+
+
 def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Rows in batches of like length, each at most `tokens` long with its padding (but at least one row)."""
     batches: list[list[int]] = [[]]

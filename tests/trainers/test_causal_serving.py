@@ -55,6 +55,12 @@ def test_answers_are_the_likeliest_token_at_each_step_alone_and_in_a_batch(base:
     assert model.answers([]) == []
 
 
+@pytest.mark.parametrize("text", ["hi", "[1] is a footnote", "[", "[]", '[{"role": "user"}]', "[1, 2]"])
+def test_a_text_that_is_no_chat_in_json_stays_a_text(text: str) -> None:
+    assert serving.prompt(text) == text
+    assert serving.prompt(json.dumps(CHAT)) == CHAT
+
+
 def test_what_all_prompts_begin_with_is_read_once_and_changes_no_answer(base: Path) -> None:
     examples = [{"role": role, "content": text} for text in TEXTS[:4] for role in ("user", "assistant")]
     model: Any = serving.load_generator(served(base, chat=True, examples=examples, max_tokens=512))
