@@ -25,6 +25,10 @@ from tasks.recipes import recipe
 from tasks.records import Candidate, Cell, Measured, Quality, sha256_of
 from tasks.trainers import STARTS_FROM_A_BASE
 
+PROCESS_GB = 1.0
+"""Python, torch and transformers, 0.4 once imported, and what else comes and goes."""
+PASS = 2048  # tokens that are trained on, or scored, at once
+
 
 def bases_of(branch: str, candidates: list[Candidate]) -> list[Candidate | None]:
     """The base models that a branch is measured with; [None] for branches that start from nothing."""
@@ -73,8 +77,29 @@ def measure_all(
             lambda pair, told: measure(branch, task, *pair, labels, told),
             missing,
             lambda shares: progress.at(*_progress(missing, shares)),
+            max(gb_of(branch, task, base, step.n) for base, step in missing),
         )
     return [known[key] or _measured(key) for key in keys]
+
+
+def gb_of(branch: str, task: str, base: Candidate | None, n: int) -> float:
+    """The memory of a process that measures a cell of n rows, 1e9 bytes; without the shape of a base, that of any work.
+
+    In float32: the weights (with gradients and two moments where all are trained), three copies of PASS tokens' logits, and of
+    each token of a pass what a layer keeps for the way back: 14 numbers a unit of its width (4 of them attention's scores of
+    256 tokens) and 4 a unit within, as `torch.autograd.graph.saved_tensors_hooks` counts them of SmolLM2-135M. 10 more a unit
+    of width are freed memory that malloc holds; to give it back at once took 1.7 times the CPU-seconds. The peaks measured
+    stand in `tests/test_cells.py`.
+    """
+    if base is None or base.shape is None or task == "image-classification":
+        return side_by_side.GB_A_PROCESS
+    plan, shape = recipe(branch, task, n), base.shape
+    step = plan.get("tokens_a_step") or plan.get("rows_a_step", 16) * plan.get("max_tokens", 128)
+    weights: float = base.parameters * (4 if branch in ("full", "continued") else 1)
+    layers = 1 if branch in ("prompt", "probe") else shape["layers"]
+    kept: float = layers * min(step, plan.get("tokens_a_pass", PASS)) * (24 * shape["width"] + 4 * shape["mlp"])
+    logits: float = 3 * PASS * shape["vocab"] if task == "text-generation" else 0
+    return PROCESS_GB + 4e-9 * (weights + kept + logits)
 
 
 def _progress(missing: list[tuple[Candidate | None, Step]], shares: list[float]) -> tuple[float, str]:

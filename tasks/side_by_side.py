@@ -24,19 +24,20 @@ from tasks.stage import UserError, die_with_parent
 Item = TypeVar("Item")
 Work = Callable[[Item, Callable[[float], None]], object]
 GB_A_PROCESS = 4.0
-"""Memory to count on: fully fine-tuning a language model of 135 million parameters takes 3.6 GB."""
+"""Memory to count on where nothing is known of the work."""
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_TO_END = 15.0
 
 
-def processes() -> int:
-    """How many this machine's cores and memory allow, whatever there is to do."""
+def processes(gb: float = GB_A_PROCESS) -> int:
+    """How many of `gb`, 1e9 bytes, each this machine's cores and memory allow: at least one, however many items there are."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return max(1, min(machine.cores(), int(memory / GB_A_PROCESS)))
+    return max(1, min(machine.cores(), int(memory / gb)))
 
 
-def each(work: Work[Item], items: Sequence[Item], told: Callable[[list[float]], None]) -> None:
-    """Call `work(item, share)` for every item; `share` takes how much of it is done, `told` hears that of all items.
+def each(work: Work[Item], items: Sequence[Item], told: Callable[[list[float]], None], gb: float = GB_A_PROCESS) -> None:
+    """Call `work(item, share)` for every item; `share` takes how much of it is done, `told` hears that of all items. `gb`: the
+    most memory that an item takes, 1e9 bytes.
 
     With a GPU, in this process, one after the other. Raises what the first failing work raised: a UserError as it is,
     RuntimeError for anything else, whose traceback is then on stderr.
@@ -46,8 +47,8 @@ def each(work: Work[Item], items: Sequence[Item], told: Callable[[list[float]], 
         return
     forked = multiprocessing.get_context("fork")
     done, place, errors = forked.Array("d", len(items), lock=False), forked.Value("i", 0), forked.SimpleQueue()
-    arguments = (work, items, place, done, errors)
-    team: list[BaseProcess] = [forked.Process(target=_take, args=arguments) for _ in range(min(processes(), len(items)))]
+    arguments = (work, items, place, done, errors, machine.cores() // processes(gb))
+    team: list[BaseProcess] = [forked.Process(target=_take, args=arguments) for _ in range(min(processes(gb), len(items)))]
     try:
         for one in team:
             one.start()
@@ -76,12 +77,12 @@ def _in_turn(work: Work[Item], items: Sequence[Item], told: Callable[[list[float
         work(item, partial(share_of, k))
 
 
-def _take(work: Work[Any], items: Sequence[Any], place: Any, done: Any, errors: Any) -> None:
+def _take(work: Work[Any], items: Sequence[Any], place: Any, done: Any, errors: Any, threads: int) -> None:
     """In a process of its own: work on the next item until there is none."""
     die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends us
-    _limit_threads(machine.cores() // processes())
+    _limit_threads(threads)
     try:
         while (k := _next(place)) < len(items):
             work(items[k], partial(done.__setitem__, k))

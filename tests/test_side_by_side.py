@@ -37,6 +37,24 @@ def test_every_item_is_worked_on_once_in_processes_of_one_thread_each(tmp_path: 
     assert all(0 <= share <= 1 for line in shares for share in line)
 
 
+@pytest.mark.parametrize("gb", [0.1, 1.0, 3.7, 6.0, 9.0, 50.0, 1e6])
+def test_as_many_processes_as_fit_into_cores_and_memory_and_at_least_one(gb: float) -> None:
+    memory, count = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, side_by_side.processes(gb)
+    assert 1 <= count <= machine.cores()
+    assert count == 1 or count * gb <= memory
+    assert count == machine.cores() or (count + 1) * gb > memory
+
+
+def test_work_that_fills_the_memory_is_done_by_one_process_with_all_cores(tmp_path: Path) -> None:
+    def work(item: int, _told: Told) -> None:
+        (tmp_path / str(item)).write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
+
+    side_by_side.each(work, range(3), silent, gb=1e6)
+    said = {tuple((tmp_path / str(item)).read_text().split()) for item in range(3)}
+    assert len(said) == 1
+    assert {threads for _, threads in said} == {str(machine.cores())}
+
+
 def test_a_users_mistake_arrives_as_it_is_and_ends_the_others(tmp_path: Path) -> None:
     def work(item: int, _told: Told) -> None:
         if item == 0:
