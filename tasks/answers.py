@@ -18,7 +18,7 @@ from tasks import documents
 from tasks.documents import Document
 from tasks.metrics import Floats
 from tasks.records import Quality
-from tasks.serving import Generator
+from tasks.serving import Generator, Told, silent
 
 METRICS = "bits_per_byte", "exact_match", "chrf"
 RUN_WORDS = 13
@@ -42,14 +42,14 @@ class Rows:
     """The answers given, (n,); no measure, they are kept to be read."""
 
 
-def measured(model: Generator, rows: Sequence[Document]) -> Rows:
-    """What the model makes of held-out rows: of chats the last answer, of other rows the text."""
+def measured(model: Generator, rows: Sequence[Document], told: Told = silent) -> Rows:
+    """What the model makes of held-out rows: of chats the last answer, of other rows the text. For `told` see `Generator`."""
     if not all(row.messages for row in rows):
         texts = [row.text for row in rows]
         return read(texts, model.nats(texts))  # type: ignore[attr-defined]
     prompts, right = zip(*map(documents.answered, rows), strict=True)
     nats = model.answer_nats(prompts, right) if hasattr(model, "answer_nats") else None
-    return given(model.answers(prompts), right, nats)
+    return given(model.answers(prompts, told), right, nats)
 
 
 def read(texts: Sequence[str], nats: Sequence[float]) -> Rows:

@@ -76,7 +76,7 @@ def measure_all(
         side_by_side.each(
             lambda pair, told: measure(branch, task, *pair, labels, told),
             missing,
-            lambda shares: progress.at(*_progress(missing, shares)),
+            lambda shares: progress.at(*_progress(task, missing, shares)),
             max(gb_of(branch, task, base, step.n) for base, step in missing),
         )
     return [known[key] or _measured(key) for key in keys]
@@ -102,11 +102,20 @@ def gb_of(branch: str, task: str, base: Candidate | None, n: int) -> float:
     return PROCESS_GB + 4e-9 * (weights + kept + logits)
 
 
-def _progress(missing: list[tuple[Candidate | None, Step]], shares: list[float]) -> tuple[float, str]:
+def _progress(task: str, missing: list[tuple[Candidate | None, Step]], shares: list[float]) -> tuple[float, str]:
     """Rows done, and what is being measured."""
+    now = []
+    for share, (base, step) in zip(shares, missing, strict=True):
+        if 0 < share < 1:
+            scoring = ", scoring" if share >= _trained(task) else ""
+            now.append(f"{base.name + ', ' if base else ''}{step.n} rows, seed {step.seed}{scoring}")
     done = sum(share * step.n for share, (_, step) in zip(shares, missing, strict=True))
-    now = [pair for share, pair in zip(shares, missing, strict=True) if 0 < share < 1]
-    return done, ", ".join(f"{base.name + ', ' if base else ''}{step.n} rows, seed {step.seed}" for base, step in now)
+    return done, "; ".join(now)
+
+
+def _trained(task: str) -> float:
+    """The share of a cell that is done, for the progress alone, when it is trained: the rest is scoring."""
+    return 0.5 if task == "text-generation" else 0.9
 
 
 def _measured(key: str) -> Cell:
@@ -123,7 +132,7 @@ def measure(
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
-        plan = recipe(branch, task, step.n)
+        plan, share = recipe(branch, task, step.n), _trained(task)
         job = trainers.Job(
             branch=branch,
             recipe=plan,
@@ -133,13 +142,13 @@ def measure(
             seed=step.seed,
             folder=folder,
             checkpoints=None,
-            on_progress=lambda done, total: told(0.99 * done / max(total, 1)),  # the rest is for scoring
+            on_progress=lambda done, total: told(share * (done / max(total, 1))),
             metrics=None,
             task=task,
         )
         trained = trainers.train(job)
         start = time.process_time()
-        reached = quality_of(task, folder, step.heldout, labels)
+        reached = quality_of(task, folder, step.heldout, labels, lambda scored: told(share + (1 - share) * scored))
         predict_cpu_seconds = time.process_time() - start
         model_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     cell = Cell(
@@ -171,12 +180,18 @@ def measure(
     return cell
 
 
-def quality_of(task: str, folder: Path, heldout: Sequence[Document], labels: list[str]) -> Quality:
-    """What the model in `folder` makes of held-out rows, by the measures of the task."""
+def quality_of(
+    task: str,
+    folder: Path,
+    heldout: Sequence[Document],
+    labels: list[str],
+    told: Callable[[float], None] = lambda _share: None,
+) -> Quality:
+    """What the model in `folder` makes of held-out rows, by the measures of the task; `told` hears the share of the answers."""
     from tasks import answers, serving
 
     if task == "text-generation":
-        return answers.quality(answers.measured(serving.load_generator(folder), heldout))
+        return answers.quality(answers.measured(serving.load_generator(folder), heldout, told))
     probabilities = serving.load(folder).probabilities(images.inputs(heldout))
     return quality(np.array(documents.label_numbers(heldout, labels)), probabilities.astype(np.float64))
 

@@ -140,6 +140,29 @@ def candidate(shape: Shape) -> Candidate:
     return Candidate(**about, parameters=int(shape.params), shape=asdict(shape))
 
 
+def test_a_cell_that_is_trained_says_that_it_is_scored_and_how_far(workplace: Path) -> None:
+    chats = [
+        Document(row.id, row.text, "", row.group, [message("user", row.text), message("assistant", row.label)])
+        for row in rows(60)
+    ]
+    step, heard = Step(40, 0, chats[:40], chats[40:]), list[float]()
+    use_case.enter(workplace)
+    try:
+        cells.measure("baseline", "text-generation", None, step, [], heard.append)
+    finally:
+        use_case.enter(ROOT)
+    assert heard == sorted(heard)
+    assert heard[0] == 0.5
+    assert len(set(heard[1:])) == 20  # one a row
+    assert heard[-1] == 1
+    told = [cells._progress("text-generation", [(None, step)], [share]) for share in (0.25, heard[0], heard[10], 1.0)]
+    assert told == [(10, "40 rows, seed 0"), (20, "40 rows, seed 0, scoring"), (30, "40 rows, seed 0, scoring"), (40, "")]
+
+
+def message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
 def test_a_new_clone_takes_its_cells_from_the_committed_record(workplace: Path) -> None:
     first = screen(workplace)
     git(workplace, "add", "-A")

@@ -38,6 +38,11 @@ TOKENS_A_BATCH = 1024  # with padding; with MiniLM-L6 on an AVX512 CPU 17 % less
 
 Message = dict[str, str]  # role (system, user or assistant) and content
 Prompt = str | Sequence[Message]
+Told = Callable[[float], None]
+
+
+def silent(_share: float) -> None:
+    pass
 
 
 class Model(Protocol):
@@ -48,8 +53,11 @@ class Model(Protocol):
 
 
 class Generator(Protocol):
-    def answers(self, prompts: Sequence[Prompt]) -> list[str]:
-        """What follows each prompt, by the greedy choice at each step: the answer to a chat, the continuation of a text."""
+    def answers(self, prompts: Sequence[Prompt], told: Told = silent) -> list[str]:
+        """What follows each prompt, by the greedy choice at each step: the answer to a chat, the continuation of a text.
+
+        `told` hears the share of the prompts that is done, now and then.
+        """
 
 
 class Reader(Generator, Protocol):

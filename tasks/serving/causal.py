@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import Message, Prompt, by_length, quiet
+from . import Message, Prompt, Told, by_length, quiet, silent
 from .scoring import Ids, Question, can_share, first_token, options, plain_ids, read_shared, texts
 
 TOKENS_A_BATCH = 16_384  # prompts and answers, with padding: what the cache holds
@@ -32,15 +32,17 @@ class Causal:
         self.cut = 0
         """Prompts cut on the left so far, because they were too long."""
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[str]:
+    def answers(self, prompts: Sequence[Prompt], told: Told = silent) -> list[str]:
         """One for each prompt. What all prompts begin with (the examples of few shot, say) is read once."""
         ids = [self._fitting(self._prompt_ids(prompt), self.max_new_tokens) for prompt in prompts]
         sizes, out = [len(row) + self.max_new_tokens for row in ids], [""] * len(ids)
-        past = self._shared(ids, max(sizes, default=0))
+        past, done = self._shared(ids, max(sizes, default=0)), 0
         for rows in by_length(sizes, TOKENS_A_BATCH):
             made = self._generate([ids[row] for row in rows], copy.deepcopy(past))
             for row, answer in zip(rows, made, strict=True):
                 out[row] = answer
+            done += len(rows)
+            told(done / len(prompts))
         return out
 
     def nats(self, given: Sequence[str]) -> list[float]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import Prompt
+from . import Prompt, Told, silent
 
 EDGE = 255
 BYTES_A_BATCH = 2**20
@@ -34,8 +34,12 @@ class Ngram:
         """The edge after a text is not counted: bits per byte are of the text's own bytes."""
         return [float(-np.log(self._shares(text.encode())).sum()) for text in texts]
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[str]:
-        return [self._continue(p if isinstance(p, str) else p[-1]["content"]) for p in prompts]
+    def answers(self, prompts: Sequence[Prompt], told: Told = silent) -> list[str]:
+        out = []
+        for prompt in prompts:
+            out.append(self._continue(prompt if isinstance(prompt, str) else prompt[-1]["content"]))
+            told(len(out) / len(prompts))
+        return out
 
     def _shares(self, text: bytes) -> NDArray[np.float64]:
         symbols = with_edges(text, self.order)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import Floats, Prompt, analyze
+from . import Floats, Prompt, Told, analyze, silent
 
 
 class Retrieval:
@@ -28,8 +28,12 @@ class Retrieval:
         self.analyzer, self.otherwise = str(about["analyzer"]), str(about["otherwise"])
         self.tables = load_file(folder / "retrieval.safetensors")
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[str]:
-        return [self._nearest(asked(prompt)) for prompt in prompts]
+    def answers(self, prompts: Sequence[Prompt], told: Told = silent) -> list[str]:
+        out = []
+        for prompt in prompts:
+            out.append(self._nearest(asked(prompt)))
+            told(len(out) / len(prompts))
+        return out
 
     def _nearest(self, text: str) -> str:
         near = self._likeness(text)

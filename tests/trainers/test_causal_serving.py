@@ -50,7 +50,10 @@ def test_answers_are_the_likeliest_token_at_each_step_alone_and_in_a_batch(base:
         one_by_one(model, render(model.tokenizer, p if not isinstance(p, str) else [{"role": "user", "content": p}]), 12)
         for p in prompts
     ]
-    assert model.answers(prompts) == wanted
+    told: list[float] = []
+    assert model.answers(prompts, told.append) == wanted
+    assert told == sorted(told)
+    assert told[-1] == 1
     assert [model.answers([prompt])[0] for prompt in prompts] == wanted
     assert model.answers([]) == []
 
