@@ -23,6 +23,7 @@ from tasks.metrics import quality
 from tasks.progress import Progress
 from tasks.recipes import recipe
 from tasks.records import Candidate, Cell, Measured, Quality, sha256_of
+from tasks.serving import Told, silent
 from tasks.trainers import STARTS_FROM_A_BASE
 
 PROCESS_GB = 1.0
@@ -185,7 +186,7 @@ def quality_of(
     folder: Path,
     heldout: Sequence[Document],
     labels: list[str],
-    told: Callable[[float], None] = lambda _share: None,
+    told: Told = silent,
 ) -> Quality:
     """What the model in `folder` makes of held-out rows, by the measures of the task; `told` hears the share of the answers."""
     from tasks import answers, serving

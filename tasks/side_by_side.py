@@ -47,8 +47,9 @@ def each(work: Work[Item], items: Sequence[Item], told: Callable[[list[float]], 
         return
     forked = multiprocessing.get_context("fork")
     done, place, errors = forked.Array("d", len(items), lock=False), forked.Value("i", 0), forked.SimpleQueue()
-    arguments = (work, items, place, done, errors, machine.cores() // processes(gb))
-    team: list[BaseProcess] = [forked.Process(target=_take, args=arguments) for _ in range(min(processes(gb), len(items)))]
+    most = processes(gb)
+    arguments = (work, items, place, done, errors, machine.cores() // most)
+    team: list[BaseProcess] = [forked.Process(target=_take, args=arguments) for _ in range(min(most, len(items)))]
     try:
         for one in team:
             one.start()

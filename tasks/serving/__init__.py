@@ -237,6 +237,15 @@ def pad_id(model: Any) -> int:
     return model.config.pad_token_id or 0
 
 
+def one_by_one(answer: Callable[[Prompt], str], prompts: Sequence[Prompt], told: Told) -> list[str]:
+    """The answers of a model that gains nothing from batches."""
+    out = []
+    for given in prompts:
+        out.append(answer(given))
+        told(len(out) / len(prompts))
+    return out
+
+
 def prompt(text: str) -> Prompt:
     """The chat that `text` is in JSON, a list of {"role": ..., "content": ...}; else the text."""
     if not text.lstrip().startswith("["):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import Prompt, Told, silent
+from . import Prompt, Told, one_by_one, silent
 
 EDGE = 255
 BYTES_A_BATCH = 2**20
@@ -35,11 +35,7 @@ class Ngram:
         return [float(-np.log(self._shares(text.encode())).sum()) for text in texts]
 
     def answers(self, prompts: Sequence[Prompt], told: Told = silent) -> list[str]:
-        out = []
-        for prompt in prompts:
-            out.append(self._continue(prompt if isinstance(prompt, str) else prompt[-1]["content"]))
-            told(len(out) / len(prompts))
-        return out
+        return one_by_one(lambda p: self._continue(p if isinstance(p, str) else p[-1]["content"]), prompts, told)
 
     def _shares(self, text: bytes) -> NDArray[np.float64]:
         symbols = with_edges(text, self.order)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import Floats, Prompt, Told, analyze, silent
+from . import Floats, Prompt, Told, analyze, one_by_one, silent
 
 
 class Retrieval:
@@ -29,11 +29,7 @@ class Retrieval:
         self.tables = load_file(folder / "retrieval.safetensors")
 
     def answers(self, prompts: Sequence[Prompt], told: Told = silent) -> list[str]:
-        out = []
-        for prompt in prompts:
-            out.append(self._nearest(asked(prompt)))
-            told(len(out) / len(prompts))
-        return out
+        return one_by_one(lambda prompt: self._nearest(asked(prompt)), prompts, told)
 
     def _nearest(self, text: str) -> str:
         near = self._likeness(text)
